@@ -1,0 +1,1 @@
+"""`creto-console`: the dashboard of a running node."""

@@ -1,0 +1,1 @@
+"""The consensus itself: events in, effects out. Pure."""

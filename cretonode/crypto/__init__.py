@@ -1,0 +1,1 @@
+"""Hashes, signatures, key encapsulation and keys. Pure but for the key store."""

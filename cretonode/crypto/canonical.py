@@ -1,0 +1,68 @@
+"""Canonical CBOR: one encoding for each value, and a decoder that refuses every other.
+
+The subset is what this project signs, hashes and sends: unsigned integers below 2**64, byte
+strings, text, booleans, null and arrays. Maps, tags, floats and negative numbers do not occur.
+Source: RFC 8949, section 4.2.1 (core deterministic encoding).
+"""
+
+from collections.abc import Sequence
+from typing import Final, NoReturn, TypeAlias
+
+import cbor2
+
+from cretonode.errors import MalformedMessage
+from cretonode.limits import MESSAGE_DEPTH_MAX
+
+Value: TypeAlias = int | bytes | str | bool | None | Sequence["Value"]
+
+
+def encode(value: Value) -> bytes:
+    """Return the one encoding of `value`."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def decode_untrusted(data: bytes) -> Value:
+    """Return the value whose one encoding is `data`.
+
+    Raises: MalformedMessage, when `data` is anything else.
+    """
+    try:
+        value: object = cbor2.loads(
+            data,
+            max_depth=MESSAGE_DEPTH_MAX,
+            allow_indefinite=False,
+            semantic_decoders=_NO_TAGS,
+            tag_hook=_refuse_tag,
+        )
+    except MalformedMessage:
+        raise
+    except Exception as error:  # the decoder's own errors, and whatever hostile bytes provoke
+        raise MalformedMessage(f"not CBOR: {error}") from None
+    checked = _checked_untrusted(value)
+    if encode(checked) != data:
+        raise MalformedMessage("CBOR that is not in its canonical form")
+    return checked
+
+
+def _checked_untrusted(value: object) -> Value:
+    if isinstance(value, list):
+        return [_checked_untrusted(item) for item in value]
+    if value is None or isinstance(value, bytes | str | bool):
+        return value
+    if isinstance(value, int) and 0 <= value < 2**64:
+        return value
+    raise MalformedMessage(
+        f"CBOR with a {type(value).__name__}; allowed are whole numbers below "
+        "2**64, bytes, text, booleans, null and arrays"
+    )
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise MalformedMessage("CBOR with a tag; none is allowed")
+
+
+# Tags that the library would act on: dates, big numbers, shared values, references, sets ...
+_NO_TAGS: Final = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000, 55799),
+    _refuse_tag,
+)

@@ -1,0 +1,56 @@
+"""Every error of the project: the class says whose fault it is and so who acts."""
+
+
+class CretoError(Exception):
+    """Base of all errors this project raises on purpose."""
+
+
+class ConfigError(CretoError):
+    """The operator's files, flags or environment are wrong. Exit code 2."""
+
+
+class KeyStoreError(ConfigError):
+    """A key file is missing, unreadable, open to others, or needs another passphrase."""
+
+
+class StorageError(CretoError):
+    """Our disk failed or lies. Stop before the node does."""
+
+
+class CorruptionError(StorageError):
+    """Stored bytes fail their checksum, hash or signature. Names the record."""
+
+
+class NetworkError(CretoError):
+    """Our own socket or address is unusable."""
+
+
+class PeerError(CretoError):
+    """A peer broke the protocol or went away. Drop that peer and go on."""
+
+
+class MalformedMessage(PeerError):
+    """Bytes that no honest replica sends."""
+
+
+class BadSignature(PeerError):
+    """A signature, or the key it should verify under, is wrong."""
+
+
+class ConnectionLost(PeerError):
+    """The connection to a peer ended: closed, refused, timed out."""
+
+
+class ClientError(CretoError):
+    """An application's request cannot be served; the text says why and what is allowed."""
+
+
+class Backpressure(ClientError):
+    """Nothing was accepted because too much waits already. Try again later."""
+
+
+class ForkError(CretoError):
+    """A commit certificate contradicts the own final chain: more than f validators lied.
+
+    The node halts; the evidence names them.
+    """

@@ -1,0 +1,44 @@
+"""Every bound in one place. What a stranger can grow stops at one of these.
+
+What is part of consensus (window, checkpoint interval, dedup window) is a genesis parameter; its
+default and its range stand here.
+"""
+
+from typing import Final
+
+# --- committee
+VALIDATORS_MAX: Final = 128
+
+# --- vertices
+TRANSACTION_BYTES_MAX: Final = 256 * 1024
+PAYLOAD_BYTES_MAX: Final = 512 * 1024  # one vertex's blob: length table and transactions
+PAYLOAD_TRANSACTIONS_MAX: Final = 4096
+PARENTS_MAX: Final = VALIDATORS_MAX + 1  # an anchor: the previous anchor, one vertex per author
+AUTHOR_UNFINAL_MAX: Final = 64  # an author stops at so many own vertices that are not final
+AUTHOR_HELD_MAX: Final = 4 * AUTHOR_UNFINAL_MAX  # so many of one author's are held by others
+AUTHOR_ORPHANS_MAX: Final = AUTHOR_UNFINAL_MAX  # waiting for a parent
+TIMESTAMP_DRIFT_MS_MAX: Final = 60_000  # an anchor's time against the voter's clock
+
+# --- consensus parameters: default, low, high
+WINDOW_DEFAULT: Final = 256  # sequences in flight, high watermark minus low watermark (PBFT 4.3)
+CHECKPOINT_INTERVAL_DEFAULT: Final = 64
+DEDUP_WINDOW_DEFAULT: Final = 512  # sequences within which a transaction is executed once
+WINDOW_MAX: Final = 4096
+DEDUP_WINDOW_MAX: Final = 65_536
+
+# --- messages
+SIGNATURE_BYTES: Final = 64 + 4627  # Ed25519, then ML-DSA-87
+FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
+MESSAGE_DEPTH_MAX: Final = 8
+FETCH_HASHES_MAX: Final = 64
+FETCH_SLOTS_MAX: Final = 64
+LOOKUP_HASHES_MAX: Final = 256
+FUTURE_VIEW_MESSAGES_MAX: Final = 64  # of one author, kept for a view not yet entered
+EVIDENCE_PER_AUTHOR_MAX: Final = 8
+
+assert WINDOW_DEFAULT % CHECKPOINT_INTERVAL_DEFAULT == 0
+assert WINDOW_DEFAULT >= 2 * CHECKPOINT_INTERVAL_DEFAULT, "a checkpoint must settle in time"
+assert DEDUP_WINDOW_DEFAULT >= WINDOW_DEFAULT
+assert TRANSACTION_BYTES_MAX < PAYLOAD_BYTES_MAX
+assert PAYLOAD_BYTES_MAX + 64 * 1024 < FRAME_BYTES_MAX
+assert VALIDATORS_MAX * (SIGNATURE_BYTES + 64) * 2 < FRAME_BYTES_MAX, "a NewView fits a frame"

@@ -1,0 +1,52 @@
+# Recipes of the project. `just` alone lists them; the first run of any makes its environment.
+
+python := ".venv/bin/python"
+
+# List the recipes
+@default:
+    just --list --unsorted
+
+# Make the environment: exact versions, every file checked against its hash
+setup: _env
+
+_env:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    stamp=.venv/.made-from
+    want=$(cat requirements/dev.txt pyproject.toml | cksum)
+    if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$want" ]; then
+        interpreter=${PYTHON:-python3}
+        "$interpreter" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+            echo "cretonode needs Python 3.11 or later; $interpreter is $("$interpreter" -V). Set PYTHON." >&2
+            exit 2
+        }
+        echo "setting up .venv (once) ..."
+        "$interpreter" -m venv --clear .venv
+        .venv/bin/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+        .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+        echo "$want" > "$stamp"
+    fi
+
+# Lint, format and type checks
+lint: _env
+    .venv/bin/ruff check .
+    .venv/bin/ruff format --check .
+    .venv/bin/mypy
+
+# The tests (pass arguments to pytest after the recipe)
+test *arguments: _env
+    {{python}} -m pytest {{arguments}}
+
+# What CI runs: lint, types, tests
+check: lint test
+
+# Mend what can be mended without thinking
+format: _env
+    .venv/bin/ruff check --fix .
+    .venv/bin/ruff format .
+
+# Pin again: exact versions with hashes, no addresses (needs `uv`)
+pin:
+    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/runtime.txt
+    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml requirements/dev.in -o requirements/dev.txt
+    echo rust-just | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o requirements/just.txt
