@@ -85,7 +85,7 @@ def test_imports_point_one_way(module: Path) -> None:
 def test_io_stays_at_the_edge(module: Path) -> None:
     roots = {name.split(".")[0] for name in imports_of(module)}
     place = place_of(module)
-    if place in PURE and module.name not in ("keystore.py",):
+    if place in PURE and module.name != "keystore.py":
         assert roots.isdisjoint(IO_MODULES), roots & IO_MODULES
     for library, homes in ONLY_IMPORTERS.items():
         if library in roots:

@@ -13,7 +13,7 @@ import cbor2
 from cretonode.errors import MalformedMessage
 from cretonode.limits import MESSAGE_DEPTH_MAX
 
-Value: TypeAlias = int | bytes | str | bool | None | Sequence["Value"]
+Value: TypeAlias = int | bytes | str | bool | Sequence["Value"] | None
 
 
 def encode(value: Value) -> bytes:
