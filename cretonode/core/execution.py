@@ -1,0 +1,131 @@
+"""Finality: a commit certificate orders an anchor's history, exactly once, on every replica.
+
+Owns the commit certificates that wait for their anchors, the Merkle log and the dedup window.
+Source: DESIGN section 2, Phases and Checkpoints.
+"""
+
+from dataclasses import dataclass, field
+
+from cretonode.core.checkpoint import Checkpoints
+from cretonode.core.dedup import bitmap_bytes
+from cretonode.core.effects import Finalize
+from cretonode.core.intake import Intake
+from cretonode.core.merkle_log import MerkleLog
+from cretonode.core.messages import CommitCertificate
+from cretonode.core.state import State
+from cretonode.crypto.canonical import encode
+from cretonode.crypto.hashing import hash_of
+from cretonode.dag.vertex import Vertex
+from cretonode.identifiers import SequenceNumber, VertexHash
+
+
+@dataclass(slots=True)
+class Execution:
+    """Certificates above the final sequence: the highest, and those inside the window."""
+
+    state: State
+    intake: Intake
+    checkpoints: Checkpoints
+    latest: CommitCertificate | None = None  # the highest one executed
+    waiting: dict[SequenceNumber, CommitCertificate] = field(default_factory=dict)
+
+    def learn(self, certificate: CommitCertificate) -> None:
+        """Take a valid commit certificate of any view."""
+        state = self.state
+        state.note_certified(certificate.view)
+        if certificate.sequence <= state.final:
+            self._check_agrees(certificate.sequence, certificate.anchor)
+            return
+        self.waiting.setdefault(certificate.sequence, certificate)
+        if len(self.waiting) > 2 * state.committee.parameters.window:
+            # Any one above will do: the chain covers what is below it.
+            del self.waiting[min(self.waiting)]
+
+    def highest(self) -> CommitCertificate | None:
+        """Return the highest certificate known and not executed."""
+        return self.waiting[max(self.waiting)] if self.waiting else None
+
+    def advance(self) -> None:
+        """Finalize up to the highest certificate whose anchor is here with all its ancestors."""
+        for sequence in sorted(self.waiting, reverse=True):
+            anchor = self.state.graph.admitted.get(self.waiting[sequence].anchor)
+            if anchor is not None:
+                self._finalize_to(anchor)
+                return
+
+    def _finalize_to(self, anchor: Vertex) -> None:
+        path = path_from_final(self.state, anchor)
+        if path is None:
+            self.state.halt(
+                f"a commit certificate for sequence {anchor.sequence} contradicts the own final "
+                f"anchor of sequence {self.state.final}: more than f validators lied"
+            )
+            return
+        follow(self.state, path)
+        for _ in path:
+            self._finalize_lowest()
+
+    def _finalize_lowest(self) -> None:
+        state = self.state
+        link = state.chain.finalize_lowest()
+        sequence = link.anchor.sequence
+        state.dedup.begin(sequence)
+        skipped = []
+        for position, vertex in enumerate(link.history):
+            bitmap = state.dedup.execute(self.intake.finalized(vertex))
+            skipped.append(bitmap)
+            state.log.append(log_leaf(sequence, position, vertex.hash, bitmap))
+        certificate = self.waiting.pop(sequence, None)
+        self.latest = certificate or self.latest
+        state.progress_ms = state.now_ms
+        state.emit(
+            Finalize(
+                sequence=sequence,
+                anchor=link.anchor,
+                vertices=link.history,
+                skipped=tuple(skipped),
+                log=MerkleLog(state.log.size, state.log.peaks),
+                certificate=certificate,
+            )
+        )
+        self.checkpoints.executed(sequence)
+
+    def _check_agrees(self, sequence: SequenceNumber, anchor: VertexHash) -> None:
+        known = self.state.graph.final.get(anchor)
+        if known is not None and known.sequence != sequence:
+            self.state.halt(
+                f"a commit certificate names the anchor of {known.sequence} final at "
+                f"{sequence}: more than f validators lied"
+            )
+        if sequence == self.state.final and anchor != self.state.chain.final.hash:
+            self.state.halt(
+                f"two anchors are certified at sequence {sequence}: more than f validators lied"
+            )
+
+
+def path_from_final(state: State, anchor: Vertex) -> list[Vertex] | None:
+    """Return the anchors above the final one up to `anchor`, lowest first.
+
+    None: the first parents of `anchor` do not lead to the own final anchor.
+    """
+    path = [anchor]
+    while path[-1].parents[0] != state.chain.final.hash:
+        parent = state.graph.admitted.get(path[-1].parents[0])
+        if parent is None or parent.sequence <= state.final:
+            return None
+        path.append(parent)
+    path.reverse()
+    return path
+
+
+def follow(state: State, path: list[Vertex]) -> None:
+    """Make the chain above the final anchor run along `path`; what agrees already stays."""
+    for anchor in path:
+        if state.chain.at(anchor.sequence) != anchor.hash:
+            state.chain.cut(SequenceNumber(anchor.sequence - 1))
+            state.chain.extend(state.chain.link(anchor))
+
+
+def log_leaf(sequence: SequenceNumber, position: int, vertex: VertexHash, skipped: int) -> bytes:
+    """Return the entry of the Merkle log for one executed vertex."""
+    return encode([sequence, position, vertex, hash_of(bitmap_bytes(skipped))])

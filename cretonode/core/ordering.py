@@ -1,0 +1,217 @@
+"""Normal-case ordering: pre-prepare, prepare, commit.
+
+Owns the votes of every slot of the current view, and what this replica accepted in it.
+Source: Castro and Liskov, OSDI 1999 (PBFT), section 4.2; docs/spec/models.md for the chained
+rules (Prepare, FirstVote, NextVote, JumpVote and Commit in ChainedPBFT.tla).
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from cretonode.core.effects import Accuse, Persist, Reason, Refuse, Say
+from cretonode.core.execution import Execution, follow, path_from_final
+from cretonode.core.intake import Intake
+from cretonode.core.messages import (
+    Commit,
+    Prepare,
+    PrepareCertificate,
+    PrePrepare,
+    Vote,
+)
+from cretonode.core.records import Accepted
+from cretonode.core.slots import Slot
+from cretonode.core.state import State
+from cretonode.dag.chain import Link
+from cretonode.dag.vertex import Vertex
+from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
+from cretonode.limits import FUTURE_VIEW_MESSAGES_MAX, TIMESTAMP_DRIFT_MS_MAX
+
+
+@dataclass(slots=True)
+class Ordering:
+    """Slots above the final sequence and inside the window."""
+
+    state: State
+    intake: Intake
+    execution: Execution
+    slots: dict[SequenceNumber, Slot] = field(default_factory=dict)
+    accepted: dict[SequenceNumber, VertexHash] = field(default_factory=dict)  # in this view
+    _future: dict[ValidatorIndex, deque[Vote]] = field(default_factory=dict)
+
+    def on_vote(self, sender: ValidatorIndex, vote: Vote) -> None:
+        """Count a vote of this view; keep one of a later view for when it opens."""
+        state = self.state
+        if vote.view != state.view:
+            if vote.view > state.view:
+                kept = self._future.setdefault(vote.author, deque(maxlen=FUTURE_VIEW_MESSAGES_MAX))
+                kept.append(vote)
+            return
+        from_leader = vote.author == state.leader
+        if not isinstance(vote, Commit) and isinstance(vote, PrePrepare) != from_leader:
+            state.emit(Refuse(sender, Reason.NOT_THE_LEADER))
+            return
+        if not state.final < vote.sequence <= self.high_watermark():
+            if vote.sequence > state.final:
+                state.emit(Refuse(sender, Reason.OUTSIDE_WATERMARKS))
+            return
+        slot = self.slot_at(vote.sequence)
+        contradicted = slot.add(vote)
+        if contradicted is not None:
+            state.equivocators.add(vote.author)
+            state.emit(Accuse(vote.author, contradicted, vote))
+            return
+        if isinstance(vote, Commit):
+            if slot.try_committed(state.committee, vote) and slot.committed is not None:
+                self.execution.learn(slot.committed)
+        else:
+            slot.try_prepared(state.committee, vote.anchor)
+
+    def on_prepare_certificate(self, certificate: PrepareCertificate) -> None:
+        """Let a certificate stand in for the pre-prepare and the prepares it holds."""
+        state = self.state
+        state.note_certified(certificate.view)
+        if certificate.view != state.view:
+            return
+        if state.final < certificate.sequence <= self.high_watermark():
+            slot = self.slot_at(certificate.sequence)
+            slot.prepared = slot.prepared or certificate
+
+    def begin_view(self) -> None:
+        """Drop the old view's votes and count what came early for the new one."""
+        self.slots.clear()
+        self.accepted.clear()
+        kept, self._future = self._future, {}
+        for author, votes in kept.items():
+            for vote in votes:
+                self.on_vote(author, vote)
+
+    def slot_at(self, sequence: SequenceNumber) -> Slot:
+        """Return the slot of `sequence`, new when there was none."""
+        slot = self.slots.get(sequence)
+        if slot is None:
+            slot = self.slots[sequence] = Slot(sequence)
+        return slot
+
+    def high_watermark(self) -> SequenceNumber:
+        """The greatest sequence that may be voted on."""
+        base = self.state.base
+        return self.state.committee.high_watermark(
+            self.state.low, base.sequence if base is not None else self.state.final
+        )
+
+    def advance(self) -> None:
+        """Commit what is prepared, then accept what follows on the chain."""
+        self._collect()
+        for sequence in sorted(self.slots):
+            self._try_commit(self.slots[sequence])
+        if self.state.base is None or not self._on_base():
+            return
+        while self._accept_next():
+            pass
+
+    def _collect(self) -> None:
+        """Forget slots that are final: a commit certificate says all they said."""
+        final = self.state.final
+        for sequence in [s for s in self.slots if s <= final]:
+            del self.slots[sequence]
+        for sequence in [s for s in self.accepted if s <= final]:
+            del self.accepted[sequence]
+
+    def _try_commit(self, slot: Slot) -> None:
+        certificate = slot.prepared
+        if certificate is None or slot.commit_said:
+            return
+        slot.commit_said = True
+        self.state.raise_high(certificate)
+        self.state.emit(
+            Say(
+                Commit(
+                    view=certificate.view,
+                    sequence=certificate.sequence,
+                    anchor=certificate.anchor,
+                    author=self.state.me,
+                )
+            )
+        )
+
+    def _on_base(self) -> bool:
+        """True when the chain runs through the base of this view; makes it so where possible."""
+        state = self.state
+        base = state.base
+        assert base is not None
+        if base.sequence <= state.final:
+            return True  # what is final is an ancestor of every later base, or is above it
+        if state.chain.at(base.sequence) == base.anchor:
+            return True
+        anchor = state.graph.admitted.get(base.anchor)
+        if anchor is None:
+            self.intake.want(base.anchor, state.leader)
+            return False
+        path = path_from_final(state, anchor)
+        if path is None:
+            state.halt(
+                f"the certified base of view {state.view} contradicts the own final anchor "
+                f"of sequence {state.final}: more than f validators lied"
+            )
+            return False
+        follow(state, path)
+        state.chain.cut(base.sequence)
+        return True
+
+    def _accept_next(self) -> bool:
+        """Put the next anchor on the chain and vote for it. False when there is none yet."""
+        state = self.state
+        sequence = SequenceNumber(state.chain.top.sequence + 1)
+        promised = self.accepted.get(sequence)
+        slot = self.slots.get(sequence)
+        certified = slot.certified() if slot is not None else None
+        proposal = slot.pre_prepare if slot is not None else None
+        named = promised or certified or (proposal.anchor if proposal is not None else None)
+        if named is None or sequence > self.high_watermark():
+            return False
+        anchor = state.graph.admitted.get(named)
+        if anchor is None:
+            self.intake.want(named, state.leader)
+            return False
+        link = state.chain.link(anchor)
+        if not self._fits(link, sequence):
+            if slot is not None and not slot.refused:
+                slot.refused = True
+                state.emit(Refuse(state.leader, Reason.INVALID_ANCHOR))
+            return False
+        if promised is None and certified is None and not self._is_timely(anchor):
+            return False
+        state.chain.extend(link)
+        if promised is None:
+            self._promise(anchor)
+        return True
+
+    def _fits(self, link: Link, sequence: SequenceNumber) -> bool:
+        """The rules on an anchor that need no clock."""
+        state = self.state
+        anchor = link.anchor
+        return (
+            anchor.author == state.leader
+            and anchor.sequence == sequence
+            and anchor.parents[0] == state.chain.top.hash
+            and len(link.history) <= state.committee.history_vertices_max
+        )
+
+    def _is_timely(self, anchor: Vertex) -> bool:
+        return abs(anchor.timestamp_ms - self.state.now_ms) <= TIMESTAMP_DRIFT_MS_MAX
+
+    def _promise(self, anchor: Vertex) -> None:
+        state = self.state
+        self.accepted[anchor.sequence] = anchor.hash
+        state.emit(Persist(Accepted(state.view, anchor.sequence, anchor.hash)))
+        if state.leader != state.me:
+            state.emit(
+                Say(
+                    Prepare(
+                        view=state.view,
+                        sequence=anchor.sequence,
+                        anchor=anchor.hash,
+                        author=state.me,
+                    )
+                )
+            )

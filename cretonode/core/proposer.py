@@ -1,0 +1,181 @@
+"""Making vertices: a plain one for each batch of clients' transactions, anchors as leader.
+
+The leader puts its own batch into its next anchor, so that a slot costs one vertex per author.
+Source: DESIGN section 2, Who makes vertices and Anchors.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+from cretonode.core.effects import Persist, Say
+from cretonode.core.events import Batch
+from cretonode.core.messages import PrePrepare, VertexMessage
+from cretonode.core.ordering import Ordering
+from cretonode.core.records import Accepted, OwnVertex
+from cretonode.core.state import NEVER_MS, State
+from cretonode.dag.graph import FinalVertex
+from cretonode.dag.payload import EMPTY_ROOT
+from cretonode.dag.vertex import Vertex
+from cretonode.identifiers import AuthorIndex, Height, SequenceNumber, ValidatorIndex, VertexHash
+from cretonode.limits import AUTHOR_UNFINAL_MAX
+
+NO_BATCH: Final = Batch(payload=b"", transaction_ids=b"", root=EMPTY_ROOT, count=0)
+
+
+@dataclass(slots=True)
+class Proposer:
+    """Bound: one batch waits, and one own vertex is on its way to disk and signature."""
+
+    state: State
+    ordering: Ordering
+    index: AuthorIndex = AuthorIndex(0)  # of the newest own vertex, said or not
+    newest: VertexHash | None = None  # the newest own vertex that came back
+    proposed_ms: int = 0
+    _batch: Batch | None = None
+    _coming: VertexHash | None = None
+
+    def wants_batch(self) -> bool:
+        """True when a Batch would be turned into a vertex now or with the next anchor."""
+        return (
+            not self.state.halted
+            and self._batch is None
+            and self._coming is None
+            and self.state.graph.held_by(self.state.me) < AUTHOR_UNFINAL_MAX
+        )
+
+    def on_batch(self, batch: Batch) -> None:
+        """Take the next transactions of this node's clients."""
+        assert self._batch is None, "offer a batch only when one is wanted"
+        self._batch = batch
+
+    def on_own_vertex(self, vertex: Vertex) -> None:
+        """Note that an own vertex came back, durable and signed."""
+        if vertex.hash == self._coming:
+            self._coming = None
+        self.newest = vertex.hash
+
+    def advance(self) -> None:
+        """Propose when it is time to, or put a waiting batch into a plain vertex."""
+        if self._coming is not None:
+            return
+        if self.state.leads:
+            if self._may_propose() and self.state.now_ms >= self._due_ms():
+                self._propose()
+        elif self._batch is not None:
+            self.index = AuthorIndex(self.index + 1)
+            self._say(self._vertex(SequenceNumber(0), self._plain_parents()))
+
+    def next_deadline_ms(self) -> int:
+        """When the next proposal is due."""
+        if self._coming is None and self.state.leads and self._may_propose():
+            return self._due_ms()
+        return NEVER_MS
+
+    # --- anchors
+
+    def _may_propose(self) -> bool:
+        """True when there is something to order and room to order it."""
+        state = self.state
+        base = state.base
+        assert base is not None
+        following = state.chain.top.sequence + 1
+        if state.chain.top.sequence < base.sequence or following > self.ordering.high_watermark():
+            return False
+        if self.ordering.accepted.get(SequenceNumber(following)) is not None:
+            return False  # promised before a restart; the anchor is on its way here
+        if following == base.sequence + 1 and state.view > 0:
+            return True  # so that the base finalizes, even when there is nothing else to order
+        if state.graph.held_by(state.me) >= AUTHOR_UNFINAL_MAX:
+            return False
+        return self._batch is not None or len(state.chain.covered) < len(state.graph.admitted)
+
+    def _due_ms(self) -> int:
+        """At once when nothing is in flight; else one proposal per slot interval."""
+        if not self.state.chain.links:
+            return 0
+        return self.proposed_ms + self.state.timing.slot_interval_ms
+
+    def _propose(self) -> None:
+        state = self.state
+        self.proposed_ms = state.now_ms
+        sequence = SequenceNumber(state.chain.top.sequence + 1)
+        anchor = self._anchor(sequence)
+        self.ordering.accepted[sequence] = anchor.hash
+        state.emit(Persist(Accepted(state.view, sequence, anchor.hash)))
+        self._say(anchor)
+        state.emit(
+            Say(PrePrepare(view=state.view, sequence=sequence, anchor=anchor.hash, author=state.me))
+        )
+
+    def _anchor(self, sequence: SequenceNumber) -> Vertex:
+        """Return the next anchor; it names fewer tips when its history would break the bound."""
+        state = self.state
+        self.index = AuthorIndex(self.index + 1)
+        tips = self._tips()
+        while True:
+            anchor = self._vertex(sequence, (state.chain.top.hash, *tips))
+            history = state.chain.link(anchor).history
+            if not tips or len(history) <= state.committee.history_vertices_max:
+                return anchor
+            tips.pop()
+
+    def _tips(self) -> list[VertexHash]:
+        """Return, of each author, the oldest own chain end that no anchor covers yet.
+
+        Bound: at most AUTHOR_UNFINAL_MAX vertices of an author's chain at once, the oldest.
+        """
+        state = self.state
+        uncovered: defaultdict[ValidatorIndex, list[Vertex]] = defaultdict(list)
+        for vertex in state.graph.admitted.values():
+            if vertex.hash not in state.chain.covered:
+                uncovered[vertex.author].append(vertex)
+        tips = []
+        for author in sorted(uncovered):
+            own = sorted(uncovered[author], key=lambda v: (v.index, v.hash))[:AUTHOR_UNFINAL_MAX]
+            named = {parent for vertex in own for parent in vertex.parents}
+            ends = [vertex.hash for vertex in own if vertex.hash not in named]
+            tips.append(ends[0])
+        return tips
+
+    # --- vertices
+
+    def _plain_parents(self) -> tuple[VertexHash, ...]:
+        """Return the own newest vertex and the newest final anchor; one when they are one."""
+        anchor = self.state.chain.final.hash
+        if self.newest is None or self.newest == anchor or not self.state.graph.knows(self.newest):
+            return (anchor,)
+        return (self.newest, anchor)
+
+    def _vertex(self, sequence: SequenceNumber, parents: tuple[VertexHash, ...]) -> Vertex:
+        state = self.state
+        known = [self._known(parent) for parent in parents]
+        batch = self._batch or NO_BATCH
+        return Vertex(
+            author=state.me,
+            index=self.index,
+            height=Height(1 + max(vertex.height for vertex in known)),
+            sequence=sequence,
+            parents=parents,
+            timestamp_ms=max(state.now_ms, known[0].timestamp_ms),
+            payload_root=batch.root,
+            payload_bytes=len(batch.payload),
+            transaction_count=batch.count,
+        )
+
+    def _say(self, vertex: Vertex) -> None:
+        batch = self._batch or NO_BATCH
+        self._batch = None
+        self._coming = vertex.hash
+        self.state.emit(
+            Persist(OwnVertex(vertex.index, vertex.hash)),
+            Say(
+                VertexMessage(
+                    vertex=vertex, payload=batch.payload, transaction_ids=batch.transaction_ids
+                )
+            ),
+        )
+
+    def _known(self, vertex: VertexHash) -> Vertex | FinalVertex:
+        graph = self.state.graph
+        return graph.admitted.get(vertex) or graph.final[vertex]

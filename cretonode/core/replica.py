@@ -1,0 +1,229 @@
+"""The replica: events in, effects out, the same code in node, simulator and model tests.
+
+Each event changes what one part knows; then every part does what has become possible, in a fixed
+order. Nothing here reads a clock, draws a random number or touches a disk.
+"""
+
+from typing import assert_never
+
+from cretonode.core.catch_up import CatchUp
+from cretonode.core.checkpoint import Checkpoints
+from cretonode.core.committee import Committee
+from cretonode.core.dedup import Dedup
+from cretonode.core.effects import Effect, Say, Serve, Stable, Store
+from cretonode.core.events import Batch, Event, LookedUp, PeerConnected, PeerSilent, Received, Tick
+from cretonode.core.execution import Execution
+from cretonode.core.intake import Intake
+from cretonode.core.merkle_log import MerkleLog
+from cretonode.core.messages import (
+    Checkpoint,
+    CheckpointCertificate,
+    Commit,
+    CommitCertificate,
+    FetchSlots,
+    FetchVertices,
+    Message,
+    NewView,
+    Prepare,
+    PrepareCertificate,
+    PrePrepare,
+    Status,
+    Suspect,
+    VertexMessage,
+    ViewChange,
+    genesis_position,
+)
+from cretonode.core.ordering import Ordering
+from cretonode.core.proposer import Proposer
+from cretonode.core.retransmission import Retransmission
+from cretonode.core.state import Restored, State, Timing
+from cretonode.core.views import Views
+from cretonode.dag.chain import Chain
+from cretonode.dag.graph import Graph, genesis_vertex
+from cretonode.identifiers import SequenceNumber, ValidatorIndex
+from cretonode.limits import FETCH_HASHES_MAX, FETCH_SLOTS_MAX
+
+
+class Replica:
+    """One validator's consensus. Feed it with `step`; wake it at `deadline_ms`."""
+
+    def __init__(
+        self, committee: Committee, me: ValidatorIndex, timing: Timing, restored: Restored
+    ) -> None:
+        """Take up what journal and database gave back."""
+        graph = Graph(genesis_vertex(committee.genesis))
+        for vertex in (*restored.recent, restored.final):
+            if not graph.knows(vertex.hash):
+                graph.remember_final(vertex)
+        promises = restored.promises
+        stable = promises.stable
+        dedup = Dedup(committee.parameters.dedup_window)
+        for sequence, transaction_ids in restored.executed:
+            dedup.begin(sequence)
+            dedup.execute(transaction_ids)
+        genesis = genesis_position(committee.genesis)
+        self.state = State(
+            committee=committee,
+            me=me,
+            timing=timing,
+            graph=graph,
+            chain=Chain(graph, restored.final),
+            dedup=dedup,
+            log=MerkleLog(restored.log.size, restored.log.peaks),
+            view=promises.view,
+            base=promises.base if promises.view > 0 else genesis,
+            high=promises.high,
+            low=stable.sequence if stable is not None else SequenceNumber(0),
+            certified_view=promises.view,
+        )
+        self.intake = Intake(self.state)
+        self.checkpoints = Checkpoints(self.state, dict(promises.checkpoints), stable)
+        self.execution = Execution(self.state, self.intake, self.checkpoints, restored.certificate)
+        self.ordering = Ordering(self.state, self.intake, self.execution)
+        self.views = Views(self.state, self.intake, self.ordering)
+        self.proposer = Proposer(self.state, self.ordering, promises.own_index)
+        self.retransmission = Retransmission(
+            self.state,
+            self.intake,
+            self.ordering,
+            self.execution,
+            self.checkpoints,
+            self.views,
+        )
+        self.catch_up = CatchUp(self.state, self.intake, self.execution, self.retransmission)
+        self._restored = restored
+
+    def start(self, now_ms: int) -> list[Effect]:
+        """Say again what was said before the restart, and what a peer may have missed."""
+        state = self.state
+        state.now_ms = state.progress_ms = now_ms
+        self.views.entered_ms = now_ms
+        promises = self._restored.promises
+        for message in self._restored.pending:
+            self.intake.on_vertex(state.me, message)
+        # What was just read from storage need not be stored again.
+        state.effects = [effect for effect in state.effects if not isinstance(effect, Store)]
+        newest = state.graph.newest_final.get(state.me)
+        own = [v for v in state.graph.admitted.values() if v.author == state.me]
+        if own:
+            self.proposer.newest = max(own, key=lambda vertex: vertex.index).hash
+        elif newest is not None:
+            self.proposer.newest = newest.hash
+        self._resume_votes()
+        for sequence, digest in sorted(promises.checkpoints.items()):
+            if sequence > state.low:
+                state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=state.me)))
+        self.views.resume(promises.view_change, promises.new_view)
+        return self._settle()
+
+    def step(self, event: Event, now_ms: int) -> list[Effect]:
+        """Return what must be done about `event`, in order. `now_ms` is Unix time, never back."""
+        state = self.state
+        if state.halted:
+            return []
+        assert now_ms >= state.now_ms, (now_ms, state.now_ms)
+        state.now_ms = now_ms
+        match event:
+            case Received(sender, message):
+                self._on_message(sender, message)
+            case Batch():
+                self.proposer.on_batch(event)
+            case LookedUp():
+                self.intake.on_looked_up(event)
+            case PeerConnected(peer):
+                state.connected.add(peer)
+                self.views.on_heard(peer)
+                state.send(peer, self.retransmission.status())
+            case PeerSilent(peer):
+                state.connected.discard(peer)
+                self.views.on_silent(peer)
+            case Tick():
+                pass
+            case _:
+                assert_never(event)
+        return self._settle()
+
+    def deadline_ms(self) -> int:
+        """Return when to step with a Tick, if nothing happens before."""
+        return min(
+            self.intake.next_deadline_ms(),
+            self.views.next_deadline_ms(),
+            self.proposer.next_deadline_ms(),
+            self.catch_up.next_deadline_ms(),
+            self.retransmission.next_deadline_ms(),
+        )
+
+    def wants_batch(self) -> bool:
+        """True when a Batch may be offered."""
+        return self.proposer.wants_batch()
+
+    def _on_message(self, sender: ValidatorIndex, message: Message) -> None:
+        match message:
+            case VertexMessage():
+                self.intake.on_vertex(sender, message)
+                if message.author == self.state.me and sender == self.state.me:
+                    self.proposer.on_own_vertex(message.vertex)
+            case PrePrepare() | Prepare() | Commit():
+                self.ordering.on_vote(sender, message)
+            case PrepareCertificate():
+                self.ordering.on_prepare_certificate(message)
+            case CommitCertificate():
+                self.execution.learn(message)
+            case CheckpointCertificate():
+                self.checkpoints.on_certificate(message)
+            case ViewChange():
+                self.views.on_view_change(message)
+            case NewView():
+                self.views.on_new_view(message)
+            case Suspect():
+                self.views.on_suspect(message)
+            case Checkpoint():
+                self.checkpoints.on_checkpoint(message)
+            case Status():
+                self.retransmission.on_status(sender, message)
+            case FetchVertices(hashes=hashes):
+                self.intake.serve(sender, hashes[:FETCH_HASHES_MAX])
+            case FetchSlots(first=first, count=count):
+                self.state.emit(Serve(sender, first=first, count=min(count, FETCH_SLOTS_MAX)))
+            case _:
+                assert_never(message)
+
+    def _settle(self) -> list[Effect]:
+        """Let every part do what has become possible; return the effects of this step."""
+        before = self.state.final
+        self.views.advance()
+        self.execution.advance()
+        self.ordering.advance()
+        self.execution.advance()
+        self.proposer.advance()
+        self.catch_up.advance()
+        self.intake.advance()
+        self.retransmission.advance()
+        effects = self.state.effects
+        self.state.effects = []
+        if self.state.final > before:
+            self.views.progressed()
+        if any(isinstance(effect, Stable) for effect in effects):
+            self._forget()
+        return effects
+
+    def _forget(self) -> None:
+        """Let go of what the stable checkpoint makes superfluous."""
+        window = self.state.committee.parameters.window
+        self.state.graph.forget(SequenceNumber(max(0, self.state.low - window)))
+        self.intake.forget()
+
+    def _resume_votes(self) -> None:
+        """Take up the promises of the current view and vote the same again."""
+        state = self.state
+        promises = self._restored.promises
+        for sequence, anchor in sorted(promises.accepted.items()):
+            if sequence <= state.final:
+                continue
+            self.ordering.accepted[sequence] = anchor
+            kind = PrePrepare if state.leader == state.me else Prepare
+            vote = kind(view=state.view, sequence=sequence, anchor=anchor, author=state.me)
+            state.emit(Say(vote))
+        high = promises.high
+        if high is not None and high.view == state.view and high.sequence > state.final:
+            self.ordering.slot_at(high.sequence).prepared = high

@@ -1,0 +1,138 @@
+"""The exact bytes that a validator signs, and every signature that a message rests on.
+
+Each statement binds project, protocol version, chain, validator set, kind, author and
+incarnation before its own fields, so that a signature means one thing on one chain. SPEC K3.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from cretonode.core.committee import Committee
+from cretonode.core.messages import (
+    Certificate,
+    Checkpoint,
+    CheckpointCertificate,
+    Commit,
+    CommitCertificate,
+    FetchSlots,
+    FetchVertices,
+    Message,
+    NewView,
+    Position,
+    Prepare,
+    PrepareCertificate,
+    PrePrepare,
+    Statement,
+    Status,
+    Suspect,
+    VertexMessage,
+    ViewChange,
+)
+from cretonode.crypto.canonical import Value, encode
+from cretonode.identifiers import PROTOCOL_VERSION, ValidatorIndex, View
+
+DOMAIN: Final = "cretonode"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`author` is said to have signed `statement`."""
+
+    author: ValidatorIndex
+    statement: bytes
+    signature: bytes
+
+
+def statement_of(committee: Committee, message: Statement) -> bytes:
+    """Return the bytes that the author of `message` signs."""
+    match message:
+        case VertexMessage(vertex=vertex):
+            return _statement(committee, "vertex", vertex.author, vertex.hash)
+        case PrePrepare():
+            return _vote(committee, "pre-prepare", message)
+        case Prepare():
+            return _vote(committee, "prepare", message)
+        case Commit():
+            return _vote(committee, "commit", message)
+        case ViewChange():
+            return _view_change(committee, message.author, message.view, message.high)
+        case NewView():
+            fields = _position(message.base)
+            return _statement(committee, "new-view", message.author, message.view, fields)
+        case Suspect():
+            return _statement(committee, "suspect", message.author, message.view)
+        case Checkpoint():
+            return _statement(
+                committee, "checkpoint", message.author, message.sequence, message.digest
+            )
+        case _:
+            assert_never(message)
+
+
+def claims_of(committee: Committee, message: Message) -> Iterator[Claim]:
+    """Yield every signature that must verify before `message` may be believed.
+
+    The message's shape must have been checked before (`core.certificate`).
+    """
+    match message:
+        case Status() | FetchVertices() | FetchSlots():
+            return
+        case PrepareCertificate() | CommitCertificate() | CheckpointCertificate():
+            yield from _certificate_claims(committee, message)
+        case ViewChange():
+            yield Claim(message.author, statement_of(committee, message), message.signature)
+            if message.certificate is not None:
+                yield from _certificate_claims(committee, message.certificate)
+        case NewView():
+            yield Claim(message.author, statement_of(committee, message), message.signature)
+            for vote in message.timeouts:
+                signed = _view_change(committee, vote.author, message.view, vote.high)
+                yield Claim(vote.author, signed, vote.signature)
+            if message.certificate is not None:
+                yield from _certificate_claims(committee, message.certificate)
+        case _:
+            yield Claim(message.author, statement_of(committee, message), message.signature)
+
+
+def _certificate_claims(committee: Committee, certificate: Certificate) -> Iterator[Claim]:
+    for vote in certificate.votes:
+        statement: Statement
+        match certificate:
+            case PrepareCertificate(view=view, sequence=sequence, anchor=anchor):
+                # The leader never sends a prepare: its pre-prepare is one.
+                kind = PrePrepare if vote.author == committee.leader_of(view) else Prepare
+                statement = kind(view=view, sequence=sequence, anchor=anchor, author=vote.author)
+            case CommitCertificate(view=view, sequence=sequence, anchor=anchor):
+                statement = Commit(view=view, sequence=sequence, anchor=anchor, author=vote.author)
+            case CheckpointCertificate(sequence=sequence, digest=digest):
+                statement = Checkpoint(sequence=sequence, digest=digest, author=vote.author)
+        yield Claim(vote.author, statement_of(committee, statement), vote.signature)
+
+
+def _statement(committee: Committee, kind: str, author: ValidatorIndex, *fields: Value) -> bytes:
+    return encode(
+        [
+            DOMAIN,
+            PROTOCOL_VERSION,
+            committee.chain_id,
+            committee.validator_set,
+            kind,
+            author,
+            committee.incarnations[author],
+            *fields,
+        ]
+    )
+
+
+def _vote(committee: Committee, kind: str, vote: PrePrepare | Prepare | Commit) -> bytes:
+    return _statement(committee, kind, vote.author, vote.view, vote.sequence, vote.anchor)
+
+
+def _view_change(committee: Committee, author: ValidatorIndex, view: View, high: Position) -> bytes:
+    return _statement(committee, "view-change", author, view, _position(high))
+
+
+def _position(position: Position) -> Value:
+    # Views count from 0, so genesis (view -1) is 0 and the others move up by one.
+    return [position.view + 1, position.sequence, position.anchor]

@@ -1,0 +1,236 @@
+"""View changes: leaving a view, proving that enough left, and opening the next on one base.
+
+Owns the view-changes heard, the suspicions, and the timers that move the view. Positions compare
+by (view, sequence); a view is opened on the highest position of a timeout certificate and on
+nothing else, so no hidden lock can stall it.
+Source: docs/spec/models.md (Enter, Bases and FirstVote in ChainedPBFT.tla).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from cretonode.core.effects import Accuse, Entered, Persist, Say
+from cretonode.core.intake import Intake
+from cretonode.core.messages import (
+    NewView,
+    Suspect,
+    ViewChange,
+    ViewChangeVote,
+    genesis_position,
+)
+from cretonode.core.ordering import Ordering
+from cretonode.core.records import BaseAdopted, SaidNewView, SaidViewChange, ViewEntered
+from cretonode.core.state import NEVER_MS, State
+from cretonode.identifiers import ValidatorIndex, View
+
+BACKOFF_DOUBLINGS_MAX: Final = 4  # the timeout grows to at most 16 times its base
+
+
+@dataclass(slots=True)
+class Views:
+    """Bound: of each validator one view-change (its highest view) and one suspicion."""
+
+    state: State
+    intake: Intake
+    ordering: Ordering
+    view_changes: dict[ValidatorIndex, ViewChange] = field(default_factory=dict)
+    new_view: NewView | None = None  # of the current view
+    entered_ms: int = 0
+    _opened: View = View(-1)  # the last view this replica opened as leader
+    _failed_views: int = 0  # in a row without progress
+    _quorum_left_ms: int = NEVER_MS  # when q validators were first known to be in this view change
+    _silent: set[ValidatorIndex] = field(default_factory=set)
+    _suspects: dict[ValidatorIndex, tuple[View, int]] = field(default_factory=dict)
+    _suspected_at_ms: int = -NEVER_MS
+
+    def resume(self, said: ViewChange | None, opened: NewView | None) -> None:
+        """Say again what the journal shows was said in this view."""
+        if opened is not None:
+            self._opened = opened.view
+            self.state.emit(Say(opened))
+        elif said is not None and self.state.base is None:
+            self.state.emit(Say(said))
+
+    # --- what is heard
+
+    def on_view_change(self, message: ViewChange) -> None:
+        """Keep the author's highest; two different ones for one view are evidence."""
+        known = self.view_changes.get(message.author)
+        if known is not None and known.view >= message.view:
+            if known.view == message.view and known.high != message.high:
+                self.state.equivocators.add(message.author)
+                self.state.emit(Accuse(message.author, known, message))
+            return
+        self.view_changes[message.author] = message
+
+    def on_new_view(self, message: NewView) -> None:
+        """Open the view, unless it is past or open already."""
+        state = self.state
+        if message.view < state.view:
+            return
+        if message.view == state.view and self.new_view is not None:
+            if self.new_view.base != message.base:
+                state.equivocators.add(message.author)
+                state.emit(Accuse(message.author, self.new_view, message))
+            return
+        if message.view > state.view:
+            self._enter(message.view, "new-view")
+        if state.base is not None:  # restored from the journal: the base of this view is fixed
+            if state.base == message.base:
+                self.new_view = message
+            return
+        self.new_view = message
+        state.base = message.base
+        state.emit(Persist(BaseAdopted(message.view, message.base)))
+        if message.certificate is not None:
+            state.raise_high(message.certificate)
+        # What was accepted above the base is plain history again.
+        state.chain.cut(max(message.base.sequence, state.final))
+
+    def on_suspect(self, message: Suspect) -> None:
+        """Note that the author would leave the view."""
+        self._suspects[message.author] = (message.view, self.state.now_ms)
+
+    def on_silent(self, peer: ValidatorIndex) -> None:
+        """Note that nothing comes from `peer`."""
+        self._silent.add(peer)
+
+    def on_heard(self, peer: ValidatorIndex) -> None:
+        """Take a suspicion back."""
+        self._silent.discard(peer)
+
+    # --- what follows
+
+    def advance(self) -> None:
+        """Leave the view when it failed, follow those who left, open the view when leading it."""
+        state = self.state
+        if state.certified_view > state.view:
+            # A quorum works in a later view: go there and wait to be shown its base.
+            self._enter(state.certified_view, "certificate")
+        self._join()
+        if self._suspicions() >= self._suspicions_needed():
+            self._leave(View(state.view + 1), "suspect")
+        elif state.base is not None and state.leader in state.equivocators - {state.me}:
+            self._leave(View(state.view + 1), "equivocation")
+        elif state.now_ms >= self._deadline_ms():
+            self._failed_views += 1
+            self._leave(View(state.view + 1), "timeout")
+        self._note_quorum_left()
+        self._try_open()
+        self._suspect()
+
+    def next_deadline_ms(self) -> int:
+        """When `advance` has something to do."""
+        suspect_ms = NEVER_MS
+        if self.state.leader in self._silent:
+            suspect_ms = self._suspected_at_ms + self.state.timing.suspect_ms
+        return min(self._deadline_ms(), suspect_ms)
+
+    def progressed(self) -> None:
+        """A sequence was finalized: waiting longer has paid off."""
+        self._failed_views = max(0, self._failed_views - 1)
+
+    def own_view_change(self) -> ViewChange | None:
+        """Return the own signed view-change, for sending again."""
+        return self.view_changes.get(self.state.me)
+
+    def own_suspect(self) -> bool:
+        """True when this replica suspects the leader now."""
+        return self.state.leader in self._silent
+
+    # --- moving
+
+    def _leave(self, view: View, cause: str) -> None:
+        """Promise to vote in nothing below `view` and report the highest certificate."""
+        state = self.state
+        self._enter(view, cause)
+        high = state.high.position if state.high else genesis_position(state.committee.genesis)
+        message = ViewChange(view=view, high=high, certificate=state.high, author=state.me)
+        state.emit(Persist(SaidViewChange(message)), Say(message))
+
+    def _enter(self, view: View, cause: str) -> None:
+        state = self.state
+        assert view > state.view, (view, state.view)
+        state.view = view
+        state.base = None
+        self.new_view = None
+        self.entered_ms = state.now_ms
+        self._quorum_left_ms = NEVER_MS
+        self._suspected_at_ms = -NEVER_MS
+        state.emit(Persist(ViewEntered(view)))
+        state.emit(Entered(view=view, leader=state.leader, cause=cause))
+        self.ordering.begin_view()
+
+    def _join(self) -> None:
+        """Go to the (f+1)-th highest view heard: at least one honest validator is there."""
+        state = self.state
+        views = sorted((message.view for message in self.view_changes.values()), reverse=True)
+        if len(views) > state.committee.faults and views[state.committee.faults] > state.view:
+            self._leave(views[state.committee.faults], "joined")
+
+    def _note_quorum_left(self) -> None:
+        """Time a view change only once q are in it, so that a minority does not run away."""
+        if self.state.base is not None or self._quorum_left_ms != NEVER_MS:
+            return
+        here = sum(message.view >= self.state.view for message in self.view_changes.values())
+        if here >= self.state.committee.quorum:
+            self._quorum_left_ms = self.state.now_ms
+
+    def _try_open(self) -> None:
+        """As leader, turn q view-changes for this view into its new-view."""
+        state = self.state
+        if state.base is not None or state.leader != state.me or self._opened == state.view:
+            return
+        heard = [m for m in self.view_changes.values() if m.view == state.view]
+        if len(heard) < state.committee.quorum:
+            return
+        heard.sort(key=lambda message: message.author)
+        timeouts = heard[: state.committee.quorum]
+        highest = max(timeouts, key=lambda message: message.high.rank)
+        message = NewView(
+            view=state.view,
+            base=highest.high,
+            timeouts=tuple(ViewChangeVote(m.author, m.high, m.signature) for m in timeouts),
+            certificate=highest.certificate,
+            author=state.me,
+        )
+        self._opened = state.view  # adopted when it comes back, durable and signed
+        state.emit(Persist(SaidNewView(message)), Say(message))
+
+    # --- timing
+
+    def _timeout_ms(self) -> int:
+        doublings = min(self._failed_views, BACKOFF_DOUBLINGS_MAX)
+        return self.state.timing.view_change_timeout_ms << doublings
+
+    def _deadline_ms(self) -> int:
+        """When this view has failed: nothing opened it, or something known is not final."""
+        state = self.state
+        if state.base is None:
+            return min(self._quorum_left_ms + self._timeout_ms(), NEVER_MS)
+        oldest = self.intake.oldest_ms()
+        if state.view > 0 and state.progress_ms < self.entered_ms:
+            oldest = self.entered_ms  # the leader owes the sequence after the base
+        if oldest is None:
+            return NEVER_MS
+        return max(oldest, self.entered_ms) + self._timeout_ms()
+
+    def _suspicions_needed(self) -> int:
+        """One flaky link must not move everybody, one dead leader must."""
+        committee = self.state.committee
+        return max(1, min(committee.size - 1, max(2, committee.faults + 1)))
+
+    def _suspicions(self) -> int:
+        state = self.state
+        expired = state.now_ms - 2 * state.timing.suspect_ms
+        doubters = {a for a, (v, at) in self._suspects.items() if v == state.view and at > expired}
+        doubters |= {a for a, m in self.view_changes.items() if m.view > state.view}
+        return len(doubters - {state.leader})
+
+    def _suspect(self) -> None:
+        state = self.state
+        if state.leader not in self._silent:
+            return
+        if state.now_ms >= self._suspected_at_ms + state.timing.suspect_ms:
+            self._suspected_at_ms = state.now_ms
+            state.emit(Say(Suspect(view=state.view, author=state.me)))
