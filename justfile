@@ -37,6 +37,10 @@ lint: _env
 test *arguments: _env
     {{python}} -m pytest {{arguments}}
 
+# Play seeds of the deterministic simulator: `just simulate seeds=200`, one again: `seed=17 trace=yes`
+simulate *arguments: _env
+    {{python}} -m tests.simulation {{arguments}}
+
 # What CI runs: lint, types, tests
 check: lint test
 

@@ -52,7 +52,10 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Sign this own statement, send it to every validator, and give it back as Received."""
+    """Sign this own statement, send it to every validator, and give it back as Received.
+
+    A vertex is also stored, signed, with the Persists of its turn: before anybody hears of it.
+    """
 
     statement: Statement
 

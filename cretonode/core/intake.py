@@ -42,6 +42,7 @@ class Intake:
     _orphans: dict[VertexHash, VertexMessage] = field(default_factory=dict)
     _checking: dict[VertexHash, tuple[ValidatorIndex, VertexMessage]] = field(default_factory=dict)
     _wants: dict[VertexHash, Want] = field(default_factory=dict)
+    _stored: set[VertexHash] = field(default_factory=set)  # on disk already, not yet admitted
     _by_index: dict[tuple[ValidatorIndex, AuthorIndex], VertexMessage] = field(default_factory=dict)
 
     def on_vertex(self, sender: ValidatorIndex, message: VertexMessage) -> None:
@@ -52,6 +53,8 @@ class Intake:
             return
         if vertex.hash in self._checking:
             return
+        if sender == self.state.me:
+            self._stored.add(vertex.hash)  # when it was said, or read back at start
         self._note_index(message)
         newest = graph.newest_final.get(vertex.author)
         if newest is not None and vertex.index <= newest.index:
@@ -158,7 +161,10 @@ class Intake:
             self.transaction_ids[vertex.hash] = message.transaction_ids
             if vertex.author not in self.state.equivocators:
                 self.first_seen[vertex.hash] = self.state.now_ms
-            self.state.emit(Store(message))
+            if vertex.hash in self._stored:
+                self._stored.discard(vertex.hash)
+            else:
+                self.state.emit(Store(message))
         for vertex in added.invalid:
             self._orphans.pop(vertex.hash, None)
             self._wants.pop(vertex.hash, None)

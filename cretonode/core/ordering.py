@@ -36,6 +36,7 @@ class Ordering:
     execution: Execution
     slots: dict[SequenceNumber, Slot] = field(default_factory=dict)
     accepted: dict[SequenceNumber, VertexHash] = field(default_factory=dict)  # in this view
+    said: set[SequenceNumber] = field(default_factory=set)  # voted for since the start
     _future: dict[ValidatorIndex, deque[Vote]] = field(default_factory=dict)
 
     def on_vote(self, sender: ValidatorIndex, vote: Vote) -> None:
@@ -80,6 +81,7 @@ class Ordering:
         """Drop the old view's votes and count what came early for the new one."""
         self.slots.clear()
         self.accepted.clear()
+        self.said.clear()
         kept, self._future = self._future, {}
         for author, votes in kept.items():
             for vote in votes:
@@ -116,6 +118,7 @@ class Ordering:
             del self.slots[sequence]
         for sequence in [s for s in self.accepted if s <= final]:
             del self.accepted[sequence]
+            self.said.discard(sequence)
 
     def _try_commit(self, slot: Slot) -> None:
         certificate = slot.prepared
@@ -183,7 +186,10 @@ class Ordering:
             return False
         state.chain.extend(link)
         if promised is None:
-            self._promise(anchor)
+            self.accepted[sequence] = anchor.hash
+            state.emit(Persist(Accepted(state.view, sequence, anchor.hash)))
+        if sequence not in self.said:
+            self._vote(anchor)
         return True
 
     def _fits(self, link: Link, sequence: SequenceNumber) -> bool:
@@ -200,18 +206,18 @@ class Ordering:
     def _is_timely(self, anchor: Vertex) -> bool:
         return abs(anchor.timestamp_ms - self.state.now_ms) <= TIMESTAMP_DRIFT_MS_MAX
 
-    def _promise(self, anchor: Vertex) -> None:
+    def _vote(self, anchor: Vertex) -> None:
+        """Say the prepare; a leader after a restart says its pre-prepare again."""
         state = self.state
-        self.accepted[anchor.sequence] = anchor.hash
-        state.emit(Persist(Accepted(state.view, anchor.sequence, anchor.hash)))
-        if state.leader != state.me:
-            state.emit(
-                Say(
-                    Prepare(
-                        view=state.view,
-                        sequence=anchor.sequence,
-                        anchor=anchor.hash,
-                        author=state.me,
-                    )
+        self.said.add(anchor.sequence)
+        kind = PrePrepare if state.leader == state.me else Prepare
+        state.emit(
+            Say(
+                kind(
+                    view=state.view,
+                    sequence=anchor.sequence,
+                    anchor=anchor.hash,
+                    author=state.me,
                 )
             )
+        )

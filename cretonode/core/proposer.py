@@ -102,6 +102,7 @@ class Proposer:
         sequence = SequenceNumber(state.chain.top.sequence + 1)
         anchor = self._anchor(sequence)
         self.ordering.accepted[sequence] = anchor.hash
+        self.ordering.said.add(sequence)
         state.emit(Persist(Accepted(state.view, sequence, anchor.hash)))
         self._say(anchor)
         state.emit(

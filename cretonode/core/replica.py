@@ -10,7 +10,7 @@ from cretonode.core.catch_up import CatchUp
 from cretonode.core.checkpoint import Checkpoints
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
-from cretonode.core.effects import Effect, Say, Serve, Stable, Store
+from cretonode.core.effects import Effect, Persist, Say, Serve, Stable
 from cretonode.core.events import Batch, Event, LookedUp, PeerConnected, PeerSilent, Received, Tick
 from cretonode.core.execution import Execution
 from cretonode.core.intake import Intake
@@ -35,11 +35,13 @@ from cretonode.core.messages import (
 )
 from cretonode.core.ordering import Ordering
 from cretonode.core.proposer import Proposer
+from cretonode.core.records import OwnVertex
 from cretonode.core.retransmission import Retransmission
 from cretonode.core.state import Restored, State, Timing
 from cretonode.core.views import Views
 from cretonode.dag.chain import Chain
-from cretonode.dag.graph import Graph, genesis_vertex
+from cretonode.dag.graph import FinalVertex, Graph, genesis_vertex
+from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, ValidatorIndex
 from cretonode.limits import FETCH_HASHES_MAX, FETCH_SLOTS_MAX
 
@@ -101,19 +103,17 @@ class Replica:
         promises = self._restored.promises
         for message in self._restored.pending:
             self.intake.on_vertex(state.me, message)
-        # What was just read from storage need not be stored again.
-        state.effects = [effect for effect in state.effects if not isinstance(effect, Store)]
         newest = state.graph.newest_final.get(state.me)
         own = [v for v in state.graph.admitted.values() if v.author == state.me]
         if own:
-            self.proposer.newest = max(own, key=lambda vertex: vertex.index).hash
+            self._take_up(max(own, key=lambda vertex: vertex.index))
         elif newest is not None:
-            self.proposer.newest = newest.hash
+            self._take_up(newest)
+        self.views.resume(promises.view_change, promises.new_view)
         self._resume_votes()
         for sequence, digest in sorted(promises.checkpoints.items()):
             if sequence > state.low:
                 state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=state.me)))
-        self.views.resume(promises.view_change, promises.new_view)
         return self._settle()
 
     def step(self, event: Event, now_ms: int) -> list[Effect]:
@@ -213,6 +213,16 @@ class Replica:
         self.state.graph.forget(SequenceNumber(max(0, self.state.low - window)))
         self.intake.forget()
 
+    def _take_up(self, newest: Vertex | FinalVertex) -> None:
+        """Go on after the newest own vertex on disk; the journal may have lost that it was made.
+
+        Then nobody heard of it, but its index is taken from now on.
+        """
+        self.proposer.newest = newest.hash
+        if newest.index > self.proposer.index:
+            self.proposer.index = newest.index
+            self.state.emit(Persist(OwnVertex(newest.index, newest.hash)))
+
     def _resume_votes(self) -> None:
         """Take up the promises of the current view and vote the same again."""
         state = self.state
@@ -220,10 +230,12 @@ class Replica:
         for sequence, anchor in sorted(promises.accepted.items()):
             if sequence <= state.final:
                 continue
-            self.ordering.accepted[sequence] = anchor
-            kind = PrePrepare if state.leader == state.me else Prepare
-            vote = kind(view=state.view, sequence=sequence, anchor=anchor, author=state.me)
-            state.emit(Say(vote))
+            if state.leader == state.me and anchor not in state.graph.admitted:
+                # The crash came before this proposal was on disk as a whole: it is lost, and
+                # another must not take its place in this view.
+                self.views.step_down()
+                return
+            self.ordering.accepted[sequence] = anchor  # voted for again once it is on the chain
         high = promises.high
         if high is not None and high.view == state.view and high.sequence > state.final:
             self.ordering.slot_at(high.sequence).prepared = high

@@ -59,6 +59,7 @@ class Retransmission:
         state = self.state
         first = state.final + 1
         last = max(self.ordering.slots, default=state.final)
+        last = SequenceNumber(min(last, state.final + state.committee.parameters.window))
         slots = (self.ordering.slots.get(SequenceNumber(s)) for s in range(first, last + 1))
         return Status(
             view=state.view,

@@ -51,6 +51,10 @@ class Views:
         elif said is not None and self.state.base is None:
             self.state.emit(Say(said))
 
+    def step_down(self) -> None:
+        """Give the view up: who follows this leader leaves with it."""
+        self._leave(View(self.state.view + 1), "stepped down")
+
     # --- what is heard
 
     def on_view_change(self, message: ViewChange) -> None:
@@ -110,6 +114,8 @@ class Views:
         self._join()
         if self._suspicions() >= self._suspicions_needed():
             self._leave(View(state.view + 1), "suspect")
+        elif self._leader_left():
+            self._leave(View(state.view + 1), "leader left")
         elif state.base is not None and state.leader in state.equivocators - {state.me}:
             self._leave(View(state.view + 1), "equivocation")
         elif state.now_ms >= self._deadline_ms():
@@ -214,6 +220,11 @@ class Views:
         if oldest is None:
             return NEVER_MS
         return max(oldest, self.entered_ms) + self._timeout_ms()
+
+    def _leader_left(self) -> bool:
+        """True when the leader of this view itself gave it up."""
+        message = self.view_changes.get(self.state.leader)
+        return message is not None and message.view > self.state.view
 
     def _suspicions_needed(self) -> int:
         """One flaky link must not move everybody, one dead leader must."""

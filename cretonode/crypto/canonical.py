@@ -13,6 +13,8 @@ import cbor2
 from cretonode.errors import MalformedMessage
 from cretonode.limits import MESSAGE_DEPTH_MAX
 
+VALUES_MAX: Final = 65_536  # items of all arrays together: bounds the work a short input can demand
+
 Value: TypeAlias = int | bytes | str | bool | Sequence["Value"] | None
 
 
@@ -21,16 +23,17 @@ def encode(value: Value) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def decode_untrusted(data: bytes) -> Value:
-    """Return the value whose one encoding is `data`.
+def decode_untrusted(data: bytes, *, values_max: int = VALUES_MAX) -> Value:
+    """Return the value whose one encoding is `data`. Arrays are lists.
 
-    Raises: MalformedMessage, when `data` is anything else.
+    Raises: MalformedMessage, when `data` is anything else or holds over `values_max` array items.
     """
     try:
         value: object = cbor2.loads(
             data,
             max_depth=MESSAGE_DEPTH_MAX,
             allow_indefinite=False,
+            immutable=True,  # a tuple takes a tenth of the memory that a list of nothing takes
             semantic_decoders=_NO_TAGS,
             tag_hook=_refuse_tag,
         )
@@ -38,14 +41,26 @@ def decode_untrusted(data: bytes) -> Value:
         raise
     except Exception as error:  # the decoder's own errors, and whatever hostile bytes provoke
         raise MalformedMessage(f"not CBOR: {error}") from None
+    _check_size_untrusted(value, values_max=values_max)
     checked = _checked_untrusted(value)
     if encode(checked) != data:
         raise MalformedMessage("CBOR that is not in its canonical form")
     return checked
 
 
+def _check_size_untrusted(value: object, *, values_max: int) -> None:
+    count = 0
+    arrays = [value] if isinstance(value, tuple) else []
+    while arrays:
+        array = arrays.pop()
+        count += len(array)
+        if count > values_max:
+            raise MalformedMessage(f"CBOR with over {values_max} array items")
+        arrays.extend(item for item in array if isinstance(item, tuple))
+
+
 def _checked_untrusted(value: object) -> Value:
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         return [_checked_untrusted(item) for item in value]
     if value is None or isinstance(value, bytes | str | bool):
         return value

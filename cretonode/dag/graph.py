@@ -137,8 +137,13 @@ class Graph:
         return final
 
     def forget(self, below: SequenceNumber) -> None:
-        """Drop final vertices finalized before `below`, but each author's newest and genesis."""
+        """Drop final vertices finalized before `below` that nothing here can still ask for.
+
+        Each author's newest, genesis, and the parents of all that waits are kept.
+        """
         kept = {vertex.hash for vertex in self.newest_final.values()} | {self.genesis.hash}
+        for waiting in (self.admitted, self.orphans):
+            kept.update(parent for vertex in waiting.values() for parent in vertex.parents)
         self.final = {
             key: vertex
             for key, vertex in self.final.items()
@@ -231,7 +236,9 @@ class Graph:
         ready = [parent]
         while ready:
             for child in sorted(self._children.pop(ready.pop(), ())):
-                waiting_for = self._missing[child]
+                waiting_for = self._missing.get(child)
+                if waiting_for is None:
+                    continue  # settled already, through another parent
                 waiting_for.difference_update([p for p in waiting_for if self.knows(p)])
                 if waiting_for:
                     continue

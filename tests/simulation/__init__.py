@@ -1,0 +1,1 @@
+"""A deterministic world for replicas: virtual time, a hostile network, disks that forget."""

@@ -1,0 +1,142 @@
+"""A disk that keeps what was synced and, after a crash, some prefix of what was not.
+
+Journal and database are two files: each keeps its own prefix, as two files on one disk do.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+from cretonode.core.committee import Committee
+from cretonode.core.effects import Effect, Finalize, Persist, Say, Stable, Store
+from cretonode.core.merkle_log import MerkleLog
+from cretonode.core.messages import CommitCertificate, VertexMessage
+from cretonode.core.records import Record, fold
+from cretonode.core.state import Restored
+from cretonode.dag.graph import FinalVertex, genesis_vertex
+from cretonode.dag.vertex import Vertex
+from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
+
+
+@dataclass(slots=True)
+class Tables:
+    """What the database operations so far amount to."""
+
+    vertices: dict[VertexHash, VertexMessage] = field(default_factory=dict)
+    final: dict[VertexHash, FinalVertex] = field(default_factory=dict)
+    sequences: dict[SequenceNumber, Finalize] = field(default_factory=dict)
+
+    def apply(self, effect: Effect) -> None:
+        match effect:
+            case Store(message):
+                self.vertices[message.vertex.hash] = message
+            case Finalize():
+                self.sequences[effect.sequence] = effect
+                for vertex in effect.vertices:
+                    self.final[vertex.hash] = final_of(vertex, effect.sequence)
+
+
+@dataclass(slots=True)
+class Disk:
+    """The journal and the database of one node."""
+
+    committee: Committee
+    journal: list[Record] = field(default_factory=list)
+    operations: list[Effect] = field(default_factory=list)
+    journal_synced: int = 0
+    operations_synced: int = 0
+    tables: Tables = field(default_factory=Tables)
+
+    def write(self, effects: list[Effect]) -> bool:
+        """Write without syncing; True when a sync is owed."""
+        before = len(self.journal), len(self.operations)
+        for effect in effects:
+            match effect:
+                case Persist(record):
+                    self.journal.append(record)
+                case Say(VertexMessage() as message):
+                    self._operate(Store(message))
+                case Store() | Finalize() | Stable():
+                    self._operate(effect)
+        return before != (len(self.journal), len(self.operations))
+
+    def _operate(self, effect: Effect) -> None:
+        self.operations.append(effect)
+        self.tables.apply(effect)
+
+    def sync(self) -> None:
+        self.journal_synced = len(self.journal)
+        self.operations_synced = len(self.operations)
+
+    def crash(self, rng: random.Random) -> None:
+        """Lose a random tail of what was not synced, in each file."""
+        del self.journal[rng.randint(self.journal_synced, len(self.journal)) :]
+        del self.operations[rng.randint(self.operations_synced, len(self.operations)) :]
+        self.sync()
+        self.tables = Tables()
+        for operation in self.operations:
+            self.tables.apply(operation)
+
+    def restore(self) -> Restored:
+        """What a node finds at start."""
+        tables, parameters = self.tables, self.committee.parameters
+        genesis = genesis_vertex(self.committee.genesis)
+        last = max(tables.sequences, default=SequenceNumber(0))
+        final = genesis
+        log = MerkleLog()
+        if last:
+            anchor = tables.sequences[last].anchor
+            final = tables.final[anchor.hash]
+            log = tables.sequences[last].log
+        newest: dict[ValidatorIndex, FinalVertex] = {}
+        for vertex in tables.final.values():
+            if vertex.author not in newest or newest[vertex.author].index < vertex.index:
+                newest[vertex.author] = vertex
+        recent = {v.hash: v for v in newest.values()}
+        for vertex in tables.final.values():
+            if vertex.finalized_by > last - parameters.window:
+                recent[vertex.hash] = vertex
+        executed = tuple(
+            (s, b"".join(tables.vertices[v.hash].transaction_ids for v in f.vertices))
+            for s, f in sorted(tables.sequences.items())
+            if s > last - parameters.dedup_window
+        )
+        pending = tuple(m for h, m in tables.vertices.items() if h not in tables.final)
+        return Restored(
+            promises=fold(self.journal),
+            final=final,
+            recent=tuple(recent.values()),
+            pending=pending,
+            executed=executed,
+            log=log,
+            certificate=self._highest_certificate(),
+        )
+
+    def slots(self, first: SequenceNumber, count: int) -> list[VertexMessage | CommitCertificate]:
+        """What answers a range request: vertices in order, then a certificate for the last."""
+        answer: list[VertexMessage | CommitCertificate] = []
+        sequence = first
+        certified = None
+        while sequence in self.tables.sequences and sequence < first + 2 * count:
+            slot = self.tables.sequences[sequence]
+            answer += [self.tables.vertices[v.hash] for v in slot.vertices]
+            certified = slot.certificate
+            if certified is not None and sequence >= first + count - 1:
+                break
+            sequence = SequenceNumber(sequence + 1)
+        return [*answer, certified] if certified is not None else answer
+
+    def _highest_certificate(self) -> CommitCertificate | None:
+        certified = [f.certificate for f in self.tables.sequences.values() if f.certificate]
+        return max(certified, key=lambda c: c.sequence, default=None)
+
+
+def final_of(vertex: Vertex, finalized_by: SequenceNumber) -> FinalVertex:
+    return FinalVertex(
+        hash=vertex.hash,
+        author=vertex.author,
+        index=vertex.index,
+        height=vertex.height,
+        sequence=vertex.sequence,
+        timestamp_ms=vertex.timestamp_ms,
+        finalized_by=finalized_by,
+    )

@@ -1,0 +1,134 @@
+"""What must never happen, checked at every effect, and what must have happened at the end.
+
+Source: SPEC C3 (agreement, liveness), C7 (exactly once), C8 (durable before sent).
+"""
+
+from dataclasses import dataclass, field, replace
+
+from cretonode.core.effects import Finalize
+from cretonode.core.messages import (
+    UNSIGNED,
+    Checkpoint,
+    Commit,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Statement,
+    Suspect,
+    VertexMessage,
+    ViewChange,
+)
+from cretonode.core.records import (
+    Accepted,
+    HighCertificate,
+    OwnVertex,
+    Record,
+    SaidCheckpoint,
+    SaidNewView,
+    SaidViewChange,
+)
+from cretonode.dag.payload import each_id
+from cretonode.identifiers import SequenceNumber, TransactionId
+from tests.simulation.disk import Disk
+
+
+class Violation(AssertionError):
+    """A promise of the protocol was broken."""
+
+
+@dataclass(slots=True)
+class Oracles:
+    """Shared by all honest nodes of one world."""
+
+    dedup_window: int
+    order: dict[SequenceNumber, tuple[object, ...]] = field(default_factory=dict)
+    executed: dict[TransactionId, SequenceNumber] = field(default_factory=dict)
+    said: dict[tuple[object, ...], object] = field(default_factory=dict)
+
+    def on_finalize(self, name: str, effect: Finalize, disk: Disk) -> None:
+        """Agreement, total order and exactly-once."""
+        for vertex in effect.vertices:
+            if vertex.hash not in disk.tables.vertices:
+                raise Violation(f"{name} finalizes {vertex} without having stored it")
+        what = (
+            effect.anchor.hash,
+            tuple(v.hash for v in effect.vertices),
+            effect.skipped,
+            effect.log.root(),
+        )
+        agreed = self.order.setdefault(effect.sequence, what)
+        if agreed != what:
+            raise Violation(f"{name} finalizes {what} at {effect.sequence}, others {agreed}")
+        for vertex, skipped in zip(effect.vertices, effect.skipped, strict=True):
+            ids = each_id(disk.tables.vertices[vertex.hash].transaction_ids)
+            for bit, transaction in enumerate(ids):
+                if not skipped >> bit & 1:
+                    before = self.executed.get(transaction, effect.sequence)
+                    if 0 < abs(effect.sequence - before) < self.dedup_window:
+                        raise Violation(
+                            f"{transaction.hex()} executed at {before} and {effect.sequence}"
+                        )
+                    self.executed[transaction] = effect.sequence
+
+    def on_say(self, name: str, statement: Statement, disk: Disk) -> None:
+        """Durable before sent; and nothing is ever contradicted, crashes included."""
+        synced = disk.journal[: disk.journal_synced]
+        if not is_covered(statement, synced):
+            raise Violation(f"{name} says {statement} before its journal is synced")
+        if isinstance(statement, Prepare | PrePrepare):
+            stored = disk.operations[: disk.operations_synced]
+            self._check_present(name, statement, stored, disk)
+        key, value = slot_of(statement)
+        before = self.said.setdefault((name, *key), value)
+        if before != value:
+            raise Violation(f"{name} contradicts itself at {key}: {before}, then {value}")
+
+    def _check_present(
+        self, name: str, vote: Prepare | PrePrepare, stored: list[object] | object, disk: Disk
+    ) -> None:
+        if isinstance(vote, PrePrepare):
+            return  # the leader's own anchor is stored when it comes back signed
+        anchor = disk.tables.vertices.get(vote.anchor)
+        if anchor is None:
+            raise Violation(f"{name} prepares {vote} without the anchor")
+
+
+def is_covered(statement: Statement, synced: list[Record]) -> bool:
+    """True when the journal holds what a restarted node needs to not contradict `statement`."""
+    match statement:
+        case PrePrepare() | Prepare():
+            return Accepted(statement.view, statement.sequence, statement.anchor) in synced
+        case Commit():
+            rank = (statement.view, statement.sequence)
+            return any(
+                isinstance(r, HighCertificate) and r.certificate.position.rank >= rank
+                for r in synced
+            )
+        case ViewChange():
+            return SaidViewChange(replace(statement, signature=UNSIGNED)) in synced
+        case NewView():
+            return SaidNewView(replace(statement, signature=UNSIGNED)) in synced
+        case VertexMessage(vertex=vertex):
+            return OwnVertex(vertex.index, vertex.hash) in synced
+        case Checkpoint():
+            return SaidCheckpoint(statement.sequence, statement.digest) in synced
+        case Suspect():
+            return True  # revocable: contradicting it is allowed
+
+
+def slot_of(statement: Statement) -> tuple[tuple[object, ...], object]:
+    """What at most one statement may be made for, and what was stated."""
+    match statement:
+        case PrePrepare() | Prepare() | Commit():
+            kind = type(statement).__name__
+            return (kind, statement.view, statement.sequence), statement.anchor
+        case ViewChange():
+            return ("ViewChange", statement.view), statement.high
+        case NewView():
+            return ("NewView", statement.view), statement.base
+        case VertexMessage(vertex=vertex):
+            return ("Vertex", vertex.index), vertex.hash
+        case Checkpoint():
+            return ("Checkpoint", statement.sequence), statement.digest
+        case Suspect():
+            return ("Suspect",), True

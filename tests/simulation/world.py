@@ -1,0 +1,393 @@
+"""The world: virtual time, one queue of things to come, nodes, links and clients.
+
+Everything is drawn from one seeded generator, so a seed is a whole run.
+"""
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from cretonode.core.certificate import check_shape_untrusted
+from cretonode.core.committee import Committee
+from cretonode.core.effects import (
+    Accuse,
+    Effect,
+    Entered,
+    Finalize,
+    Halt,
+    Lookup,
+    Refuse,
+    Say,
+    Send,
+    Serve,
+)
+from cretonode.core.events import Batch, Event, LookedUp, PeerConnected, PeerSilent, Received, Tick
+from cretonode.core.messages import Message, Statement, VertexMessage
+from cretonode.core.replica import Replica
+from cretonode.core.state import NEVER_MS, Timing
+from cretonode.core.statements import claims_of, statement_of
+from cretonode.crypto.hashing import hash_of, tree_root
+from cretonode.dag.payload import pack, transaction_ids_untrusted
+from cretonode.identifiers import TransactionId, ValidatorIndex
+from tests.simulation.disk import Disk
+from tests.simulation.oracles import Oracles, Violation
+
+START_MS = 1_700_000_000_000
+SILENCE_MS = 300
+
+
+def oracle_signature(author: ValidatorIndex, statement: bytes) -> bytes:
+    """Stand in for a signature: nobody in the world makes one for somebody else."""
+    return hash_of(author.to_bytes(2, "big") + statement)[:16]
+
+
+@dataclass(slots=True)
+class Link:
+    """How one directed link behaves now."""
+
+    delay_ms: int = 2
+    jitter_ms: int = 3
+    loss: float = 0.0
+    duplicate: float = 0.0
+    up: bool = True
+
+
+@dataclass(slots=True)
+class Node:
+    """One replica with its disk. A validator may be played by two (twins)."""
+
+    name: str
+    me: ValidatorIndex
+    disk: Disk
+    honest: bool = True
+    replica: Replica | None = None
+    inbox: list[Event] = field(default_factory=list)
+    clients: list[bytes] = field(default_factory=list)
+    busy: bool = False
+    life: int = 0  # how often it was started; what an earlier life scheduled is void
+    waking_ms: int = NEVER_MS
+
+
+@dataclass(slots=True)
+class World:
+    """All of it. `run_until` moves time; the rest is called from the scenario."""
+
+    committee: Committee
+    timing: Timing
+    rng: random.Random
+    oracles: Oracles
+    now_ms: int = START_MS
+    steps: int = 0
+    nodes: list[Node] = field(default_factory=list)
+    links: dict[tuple[str, str], Link] = field(default_factory=dict)
+    acknowledged: set[TransactionId] = field(default_factory=set)
+    trace: list[str] | None = None
+    views_entered: int = 0
+    _queue: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    _count: int = 0
+    _verified: dict[int, Message] = field(default_factory=dict)
+
+    # --- building
+
+    def add_node(self, name: str, me: ValidatorIndex, *, honest: bool = True) -> Node:
+        """Add a node that is down."""
+        node = Node(name, me, Disk(self.committee), honest)
+        for other in self.nodes:
+            self.links[(name, other.name)] = Link()
+            self.links[(other.name, name)] = Link()
+        self.nodes.append(node)
+        return node
+
+    def start(self, node: Node) -> None:
+        """Start or restart a node from what its disk holds."""
+        assert node.replica is None
+        node.life += 1
+        node.busy = False
+        node.inbox = []
+        replica = Replica(self.committee, node.me, self.timing, node.disk.restore())
+        node.replica = replica
+        self.note(f"{node.name} starts in view {replica.state.view}")
+        self._perform(node, replica.start(self.now_ms))
+        for other in self.nodes:
+            if other.replica is not None and other.me != node.me:
+                self._greet(node, other)
+
+    def crash(self, node: Node) -> None:
+        """Kill a node: memory and a random part of the unsynced writes are gone."""
+        assert node.replica is not None
+        self.note(f"{node.name} crashes")
+        node.replica = None
+        node.clients = []
+        node.disk.crash(self.rng)
+        for other in self.nodes:
+            if other.me != node.me:
+                self.later(SILENCE_MS, lambda o=other, n=node: self._notice(o, n))
+
+    def submit(self, node: Node, transactions: list[bytes]) -> None:
+        """A client hands transactions to a node."""
+        if node.replica is not None:
+            node.clients += transactions
+            self._turn(node)
+
+    def split(self, groups: list[set[str]]) -> None:
+        """Cut every link between different groups, in both directions."""
+        for (a, b), link in self.links.items():
+            up = any(a in group and b in group for group in groups)
+            self.set_link(a, b, up=up)
+            link.up = up
+
+    def heal(self) -> None:
+        """Every link works again, and well."""
+        for key, link in self.links.items():
+            link.loss = link.duplicate = 0.0
+            self.set_link(*key, up=True)
+
+    def set_link(self, a: str, b: str, *, up: bool) -> None:
+        """Change one directed link; both ends notice after a while."""
+        link = self.links[(a, b)]
+        if link.up == up:
+            return
+        link.up = up
+        source, target = self.node(a), self.node(b)
+        if up:
+            if source.replica is not None and target.replica is not None:
+                self._greet(source, target)
+        else:
+            self.later(SILENCE_MS, lambda: self._notice(target, source))
+
+    def node(self, name: str) -> Node:
+        """Return the node called `name`."""
+        return next(node for node in self.nodes if node.name == name)
+
+    # --- time
+
+    def later(self, delay_ms: int, action: Callable[[], None]) -> None:
+        """Do `action` in `delay_ms`."""
+        self._count += 1
+        heapq.heappush(self._queue, (self.now_ms + delay_ms, self._count, action))
+
+    def run_until(self, until_ms: int, done: Callable[[], bool] = lambda: False) -> bool:
+        """Move time to `until_ms`, or stop early when `done`. Returns whether it is done."""
+        checked_ms = self.now_ms
+        while self._queue and self._queue[0][0] <= until_ms:
+            if self.now_ms >= checked_ms + 50:
+                checked_ms = self.now_ms
+                if done():
+                    return True
+            self.now_ms, _, action = heapq.heappop(self._queue)
+            action()
+        self.now_ms = until_ms
+        return done()
+
+    # --- a node's turn
+
+    def deliver(self, node: Node, event: Event) -> None:
+        """Put an event into a node's inbox."""
+        if node.replica is not None:
+            node.inbox.append(event)
+            self._turn(node)
+
+    def _turn(self, node: Node) -> None:
+        """Step through all that waits; what comes while the disk syncs makes the next turn."""
+        replica = node.replica
+        if node.busy or replica is None:
+            return
+        effects: list[Effect] = []
+        events, node.inbox = node.inbox, []
+        try:
+            for event in events:
+                effects += self._step(replica, event)
+            if node.clients and replica.wants_batch():
+                effects += self._step(replica, self._batch(node))
+        except AssertionError as error:
+            if node.honest:
+                raise Violation(f"{node.name}: {error}") from error
+            self.crash(node)
+            return
+        self._perform(node, effects)
+
+    def _step(self, replica: Replica, event: Event) -> list[Effect]:
+        self.steps += 1
+        return replica.step(event, self.now_ms)
+
+    def _perform(self, node: Node, effects: list[Effect]) -> None:
+        life = node.life
+        effects = [self._signed(node, effect) for effect in effects]
+        owed = node.disk.write(effects)
+        for effect in effects:
+            if isinstance(effect, Finalize) and node.honest:
+                self.oracles.on_finalize(node.name, effect, node.disk)
+        if not self._must_sync_first():
+            self._dispatch(node, effects)
+            effects = []
+        if owed:
+            node.busy = True
+            self.later(self.rng.randint(0, 4), lambda: self._synced(node, life, effects))
+        else:
+            self._dispatch(node, effects)
+            self._rest(node)
+
+    def _must_sync_first(self) -> bool:
+        """What the node's driver does too; a planted bug turns it off."""
+        return True
+
+    def _synced(self, node: Node, life: int, effects: list[Effect]) -> None:
+        if node.life != life or node.replica is None:
+            return
+        node.disk.sync()
+        node.busy = False
+        self._dispatch(node, effects)
+        self._rest(node)
+
+    def _rest(self, node: Node) -> None:
+        """Go on with what waits, or sleep until the replica's deadline."""
+        replica = node.replica
+        if replica is None or node.busy:
+            return
+        if node.inbox or (node.clients and replica.wants_batch()):
+            self._turn(node)
+            return
+        deadline_ms = max(replica.deadline_ms(), self.now_ms + 1)
+        if deadline_ms < NEVER_MS and deadline_ms < node.waking_ms:
+            node.waking_ms = deadline_ms
+            life = node.life
+            self.later(deadline_ms - self.now_ms, lambda: self._wake(node, life, deadline_ms))
+
+    def _wake(self, node: Node, life: int, deadline_ms: int) -> None:
+        if node.waking_ms == deadline_ms:
+            node.waking_ms = NEVER_MS
+        if node.life == life:
+            self.deliver(node, Tick())
+
+    def _batch(self, node: Node) -> Batch:
+        transactions, node.clients = node.clients[:100], node.clients[100:]
+        payload = pack(transactions)
+        ids = transaction_ids_untrusted(payload, len(transactions))
+        return Batch(
+            payload=payload, transaction_ids=ids, root=tree_root(ids), count=len(transactions)
+        )
+
+    # --- effects
+
+    def _dispatch(self, node: Node, effects: list[Effect]) -> None:
+        for effect in effects:
+            if node.replica is None:
+                return
+            self._do(node, effect)
+
+    def _do(self, node: Node, effect: Effect) -> None:
+        match effect:
+            case Send(peer, message):
+                self._post(node, peer, message)
+            case Serve():
+                self._serve(node, effect)
+            case Lookup(hashes):
+                final = node.disk.tables.final
+                found = tuple(final[h] for h in hashes if h in final)
+                absent = tuple(h for h in hashes if h not in final)
+                node.inbox.append(LookedUp(found, absent))
+            case Say(VertexMessage(transaction_ids=ids)):
+                self._say(node, effect.statement)
+                self.acknowledged |= {
+                    TransactionId(ids[i : i + 32]) for i in range(0, len(ids), 32) if node.honest
+                }
+            case Say(statement):
+                self._say(node, statement)
+            case Halt(cause) if node.honest:
+                raise Violation(f"{node.name} halts: {cause}")
+            case Entered(view=view, cause=cause):
+                self.views_entered += 1
+                self.note(f"{node.name} enters view {view}: {cause}")
+            case Accuse(author=author) if node.honest:
+                if all(other.honest for other in self.nodes if other.me == author):
+                    raise Violation(f"{node.name} accuses the honest {author}: {effect}")
+            case Refuse(peer, reason):
+                self.note(f"{node.name} refuses {reason.name} from {peer}")
+            case Finalize(sequence=sequence, anchor=anchor):
+                self.note(f"{node.name} finalizes {sequence} {anchor.hash[:4].hex()}")
+
+    def _serve(self, node: Node, effect: Serve) -> None:
+        vertices = node.disk.tables.vertices
+        for vertex in effect.vertices:
+            if vertex in vertices:
+                self._post(node, effect.peer, vertices[vertex])
+        if effect.count:
+            for message in node.disk.slots(effect.first, effect.count):
+                self._post(node, effect.peer, message)
+
+    def _say(self, node: Node, statement: Statement) -> None:
+        if node.honest:
+            self.oracles.on_say(node.name, statement, node.disk)
+        node.inbox.append(Received(node.me, statement))
+        for peer in range(self.committee.size):
+            if peer != node.me:
+                self._post(node, ValidatorIndex(peer), statement)
+
+    def _signed(self, node: Node, effect: Effect) -> Effect:
+        if not isinstance(effect, Say):
+            return effect
+        statement = statement_of(self.committee, effect.statement)
+        return Say(replace(effect.statement, signature=oracle_signature(node.me, statement)))
+
+    def _post(self, node: Node, peer: ValidatorIndex, message: Message) -> None:
+        """Put a message on every link to `peer`."""
+        for target in self.nodes:
+            if target.me == peer:
+                link = self.links[(node.name, target.name)]
+                copies = 1 + (self.rng.random() < link.duplicate)
+                for _ in range(copies):
+                    if link.up and self.rng.random() >= link.loss:
+                        delay_ms = link.delay_ms + int(
+                            self.rng.expovariate(1 / (link.jitter_ms + 0.01))
+                        )
+                        life = target.life
+                        self.later(
+                            delay_ms,
+                            lambda t=target, n=life: self._arrive(node.me, t, n, message),
+                        )
+
+    def _arrive(self, sender: ValidatorIndex, target: Node, life: int, message: Message) -> None:
+        if target.life == life and target.replica is not None:
+            self._verify(message)
+            self.deliver(target, Received(sender, message))
+
+    def _verify(self, message: Message) -> None:
+        """Check shape and signatures, as the node does; once per message is enough here."""
+        if id(message) in self._verified:
+            return
+        check_shape_untrusted(self.committee, message)
+        for claim in claims_of(self.committee, message):
+            if claim.signature != oracle_signature(claim.author, claim.statement):
+                raise Violation(f"a message with a signature nobody made: {message}")
+        self._verified[id(message)] = message  # kept, so that the id stays taken
+
+    # --- who hears whom
+
+    def _greet(self, a: Node, b: Node) -> None:
+        if a.me == b.me:
+            return  # twins do not know of each other
+        for source, target in ((a, b), (b, a)):
+            if self.links[(source.name, target.name)].up:
+                event = PeerConnected(source.me)
+                life = target.life
+                self.later(2, lambda t=target, e=event, n=life: self._if_alive(t, n, e))
+
+    def _if_alive(self, node: Node, life: int, event: Event) -> None:
+        if node.life == life:
+            self.deliver(node, event)
+
+    def _notice(self, node: Node, silent: Node) -> None:
+        """Tell a node that another fell silent, unless it is heard again by now."""
+        heard = any(
+            other.replica is not None and self.links[(other.name, node.name)].up
+            for other in self.nodes
+            if other.me == silent.me and other is not node
+        )
+        if not heard:
+            self.deliver(node, PeerSilent(silent.me))
+
+    def note(self, line: str) -> None:
+        """Add a line to the trace, when one is kept."""
+        if self.trace is not None:
+            self.trace.append(f"{self.now_ms - START_MS:>7} {line}")
