@@ -96,6 +96,7 @@ class Finalize:
     anchor: Vertex
     vertices: tuple[Vertex, ...]
     skipped: tuple[int, ...]
+    transaction_ids: tuple[bytes, ...]  # of each vertex, 32 bytes each, skipped ones included
     log: MerkleLog  # a copy, after this sequence
     certificate: CommitCertificate | None  # None: the hash chain from a later one covers it
 

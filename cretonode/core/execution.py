@@ -70,9 +70,11 @@ class Execution:
         link = state.chain.finalize_lowest()
         sequence = link.anchor.sequence
         state.dedup.begin(sequence)
-        skipped = []
+        skipped: list[int] = []
+        ids: list[bytes] = []
         for position, vertex in enumerate(link.history):
-            bitmap = state.dedup.execute(self.intake.finalized(vertex))
+            ids.append(self.intake.finalized(vertex))
+            bitmap = state.dedup.execute(ids[-1])
             skipped.append(bitmap)
             state.log.append(log_leaf(sequence, position, vertex.hash, bitmap))
         certificate = self.waiting.pop(sequence, None)
@@ -84,6 +86,7 @@ class Execution:
                 anchor=link.anchor,
                 vertices=link.history,
                 skipped=tuple(skipped),
+                transaction_ids=tuple(ids),
                 log=MerkleLog(state.log.size, state.log.peaks),
                 certificate=certificate,
             )

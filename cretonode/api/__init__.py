@@ -1,0 +1,1 @@
+"""The HTTP interface for applications. The only importer of Quart and Hypercorn."""

@@ -1,0 +1,1 @@
+"""The local socket by which people watch and steer a node."""
