@@ -53,8 +53,13 @@ class PeerSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class StepDown:
+    """The operator wants another leader, or this node is about to stop."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline the replica asked for has come."""
 
 
-Event: TypeAlias = Received | Batch | LookedUp | PeerConnected | PeerSilent | Tick
+Event: TypeAlias = Received | Batch | LookedUp | PeerConnected | PeerSilent | StepDown | Tick

@@ -11,7 +11,7 @@ from cretonode.core.checkpoint import Checkpoints
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Effect, Persist, Say, Serve, Stable
-from cretonode.core.events import Batch, Event, LookedUp, PeerConnected, PeerSilent, Received, Tick
+from cretonode.core.events import Batch, Event, LookedUp, PeerConnected, PeerSilent, Received, StepDown, Tick
 from cretonode.core.execution import Execution
 from cretonode.core.intake import Intake
 from cretonode.core.merkle_log import MerkleLog
@@ -137,6 +137,9 @@ class Replica:
             case PeerSilent(peer):
                 state.connected.discard(peer)
                 self.views.on_silent(peer)
+            case StepDown():
+                if state.leads and state.committee.size > 1:
+                    self.views.step_down()
             case Tick():
                 pass
             case _:
