@@ -11,7 +11,16 @@ from cretonode.core.checkpoint import Checkpoints
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Effect, Persist, Say, Serve, Stable
-from cretonode.core.events import Batch, Event, LookedUp, PeerConnected, PeerSilent, Received, StepDown, Tick
+from cretonode.core.events import (
+    Batch,
+    Event,
+    LookedUp,
+    PeerConnected,
+    PeerSilent,
+    Received,
+    StepDown,
+    Tick,
+)
 from cretonode.core.execution import Execution
 from cretonode.core.intake import Intake
 from cretonode.core.merkle_log import MerkleLog

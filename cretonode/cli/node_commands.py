@@ -1,0 +1,91 @@
+"""Commands about one node: init, start, status."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import trio
+
+from cretonode.cli.main import reported
+from cretonode.cli.making import make_node
+from cretonode.cli.output import print_json, print_table
+from cretonode.config.load import load
+from cretonode.config.schema import Config
+from cretonode.errors import ConfigError
+from cretonode.node.node import Addresses, run_node
+from cretonode.observability.logs import configure
+from cretonode.operator.client import ask
+
+CONFIG_OPTION: Final = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The node.toml; without it the defaults and CRETO_ variables count.",
+)
+
+
+@click.command()
+@CONFIG_OPTION
+@reported
+def init(config_path: Path | None) -> None:
+    """Make keys, if there are none, and the data directory of a validator that genesis names."""
+    node_id = make_node(config_path)
+    click.echo(f"ready: node {node_id.hex()}")
+
+
+@click.command()
+@CONFIG_OPTION
+@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override.")
+@reported
+def start(config_path: Path | None, settings: Sequence[str]) -> None:
+    """Run the node until SIGINT or SIGTERM."""
+    config = load(config_path, environment=os.environ, flags=_flags(settings))
+    configure(config.node.log_level, config.node.log_format)
+    trio.run(_start, config)
+
+
+@click.command()
+@CONFIG_OPTION
+@click.option("--socket", "socket_path", type=click.Path(path_type=Path), help="The local socket.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@reported
+def status(config_path: Path | None, socket_path: Path | None, *, as_json: bool) -> None:
+    """Show where a node on this machine stands, over its local socket."""
+    path = socket_path
+    if path is None:
+        config = load(config_path, environment=os.environ, flags={})
+        path = Path(config.node.operator_socket)
+    answer = ask(path, "status")
+    if as_json:
+        print_json(answer)
+        return
+    print_table(f"{answer.get('name', '')}", ["", ""], [[k, v] for k, v in answer.items()])
+
+
+def _flags(settings: Sequence[str]) -> dict[str, object]:
+    flags: dict[str, object] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or "." not in key:
+            raise ConfigError(f"--set {setting}: expected SECTION.KEY=VALUE")
+        flags[key] = value
+    return flags
+
+
+async def _start(config: Config) -> None:
+    await run_node(config, on_started=_announce)
+
+
+def _announce(addresses: Addresses) -> None:
+    host, port = addresses.quic
+    lines = [f"QUIC     {host}:{port}"]
+    if addresses.http is not None:
+        lines.append(f"HTTP     http://{addresses.http[0]}:{addresses.http[1]}")
+    if addresses.metrics is not None:
+        lines.append(f"metrics  http://{addresses.metrics[0]}:{addresses.metrics[1]}/metrics")
+    click.echo("\n".join(lines))
+
+
+COMMANDS: Final = (init, start, status)

@@ -1,0 +1,1 @@
+"""What operators write: node.toml with its overrides, and the genesis document."""

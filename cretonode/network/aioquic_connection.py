@@ -1,0 +1,185 @@
+"""aioquic's connection with our TLS in it, and our bounds where aioquic has none.
+
+Every method here overrides a private one of aioquic 1.7.2 (the version is pinned); each says
+what it changes. Nothing outside `aioquic_engine` uses this.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from aioquic.buffer import Buffer  # type: ignore[attr-defined]
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import (
+    MAX_STREAM_DATA_FRAME_CAPACITY,
+    Limit,
+    QuicConnection,
+    QuicConnectionError,
+    QuicNetworkPath,
+    QuicReceiveContext,
+)
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType
+from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.stream import QuicStream
+
+from cretonode.identifiers import NodeId
+from cretonode.network.certificate import Credentials
+from cretonode.network.quic_engine import SocketAddress
+from cretonode.network.tls import PostQuantumContext
+
+CRYPTO_BYTES_MAX: Final = 32_768  # handshake bytes that came out of order, for each packet space
+
+
+class PostQuantumConnection(QuicConnection):
+    """A QuicConnection whose handshake is `PostQuantumContext`, and whose credit we grant."""
+
+    tls: PostQuantumContext
+
+    def __init__(
+        self,
+        *,
+        configuration: QuicConfiguration,
+        credentials: Credentials,
+        authorize: Callable[[NodeId], bool],
+        streams_max: int,
+        original_destination_connection_id: bytes | None = None,
+        retry_source_connection_id: bytes | None = None,
+    ) -> None:
+        super().__init__(
+            configuration=configuration,
+            original_destination_connection_id=original_destination_connection_id,
+            retry_source_connection_id=retry_source_connection_id,
+        )
+        self._credentials = credentials
+        self._authorize = authorize
+        self._limit_streams(self._local_max_streams_bidi, 0)
+        self._limit_streams(self._local_max_streams_uni, streams_max)
+
+    @staticmethod
+    def _limit_streams(limit: Limit, value: int) -> None:
+        limit.value = limit.sent = value  # aioquic's own is 128 of each kind
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        # After a Retry aioquic forgets the packets of the first flight, but keeps counting their
+        # bytes as in flight, and would never send again the stream data that was in them.
+        for space in self._spaces.values():
+            if space.sent_packets:
+                self._loss._on_packets_lost(  # noqa: SLF001
+                    congestion_event=False,
+                    now=0.0,
+                    packets=tuple(space.sent_packets.values()),
+                    space=space,
+                )
+        super()._initialize(peer_cid)
+        classical = self.tls
+        self.tls = PostQuantumContext(
+            is_client=self._is_client, credentials=self._credentials, authorize=self._authorize
+        )
+        self.tls.handshake_extensions = classical.handshake_extensions
+        self.tls.alpn_cb = self._alpn_handler
+        self.tls.update_traffic_key_cb = self._update_traffic_key
+
+    def _find_network_path(self, addr: SocketAddress) -> QuicNetworkPath:
+        # A Retry token has shown that the client receives at its address, so it is not subject
+        # to the threefold limit (RFC 9000, section 8.1); aioquic waits for the handshake.
+        path = super()._find_network_path(addr)
+        first = not self._is_client and not self._network_paths
+        if first and self._retry_source_connection_id is not None:
+            path.is_validated = True
+        return path
+
+    def _handle_crypto_frame(
+        self, context: QuicReceiveContext, frame_type: int, buf: Buffer
+    ) -> None:
+        # aioquic keeps up to half a megabyte in each space, for a stranger.
+        super()._handle_crypto_frame(context, frame_type, buf)
+        gathered = len(self._crypto_streams[context.epoch].receiver._buffer)  # noqa: SLF001
+        if gathered > CRYPTO_BYTES_MAX:
+            raise QuicConnectionError(
+                error_code=QuicErrorCode.CRYPTO_BUFFER_EXCEEDED,
+                frame_type=frame_type,
+                reason_phrase="too many handshake bytes out of order",
+            )
+
+    def _write_stream_limits(
+        self,
+        builder: QuicPacketBuilder,
+        space: QuicPacketSpace,  # noqa: ARG002
+        stream: QuicStream,
+    ) -> None:
+        # aioquic doubles the credit whenever half of it is used, whether or not anybody reads.
+        # It does so for the connection as well; that we let be, as there are few streams.
+        if stream.max_stream_data_local_sent != stream.max_stream_data_local:
+            buf = builder.start_frame(
+                QuicFrameType.MAX_STREAM_DATA,
+                capacity=MAX_STREAM_DATA_FRAME_CAPACITY,
+                handler=self._on_max_stream_data_delivery,
+                handler_args=(stream,),
+            )
+            buf.push_uint_var(_stream_id(stream))
+            buf.push_uint_var(stream.max_stream_data_local)
+            stream.max_stream_data_local_sent = stream.max_stream_data_local
+
+    # --- what the engine reads and aioquic does not offer
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Both sides have finished, and know it (RFC 9001, section 4.1.2)."""
+        return self._handshake_confirmed
+
+    @property
+    def can_transmit(self) -> bool:
+        """False until a server has seen its first Initial packet: aioquic would raise."""
+        return bool(self._network_paths)
+
+    @property
+    def close_notice(self) -> tuple[int, bool, str] | None:
+        """(error code, whether it is an application's, reason) once there is no more to send.
+
+        aioquic's own event comes only after three more time-outs.
+        """
+        event = self._close_event
+        if event is None or (self._close_pending and self.can_transmit):
+            return None
+        return event.error_code, event.frame_type is None, event.reason_phrase
+
+    @property
+    def heard_s(self) -> float | None:
+        """When the newest packet came that decrypted with the connection's own keys."""
+        for space in self._spaces.values():
+            if space.is_application_data:
+                return space.largest_received_time
+        return None
+
+    @property
+    def round_trip_s(self) -> tuple[float, float]:
+        """(smoothed, variance), as RFC 9002, section 5.3 smooths them."""
+        return self._loss._rtt_smoothed, self._loss._rtt_variance  # noqa: SLF001
+
+    def sent_offsets(self, stream_id: int) -> tuple[int, int, int, int]:
+        """Of a stream of ours: (acknowledged up to, sent up to, written up to, granted up to)."""
+        stream = self._streams[stream_id]
+        sender = stream.sender
+        return (
+            sender._buffer_start,  # noqa: SLF001
+            sender.highest_offset,
+            sender._buffer_stop,  # noqa: SLF001
+            stream.max_stream_data_remote,
+        )
+
+    def raise_limit(self, stream_id: int, byte_count: int) -> None:
+        """Grant the peer so many more bytes on its stream."""
+        self._streams[stream_id].max_stream_data_local += byte_count
+
+    def probe(self) -> None:
+        """Send a PING, over the congestion window if need be (RFC 9002, section 7.5).
+
+        After a cut the window is full of lost packets and the engine's own probes are seconds
+        apart; the acknowledgement of this one shows it at once what was lost.
+        """
+        self._send_probe()
+
+
+def _stream_id(stream: QuicStream) -> int:
+    assert stream.stream_id is not None
+    return stream.stream_id

@@ -1,0 +1,279 @@
+"""One peer, kept connected: who dials, which of two connections stays, when to try again.
+
+The node with the lower id dials. The other waits to be dialled, and dials too when nothing came:
+it may have restarted while its peer still believes in the old connection. Of two connections the
+one that the lower id dialled stays, so both sides choose alike without a word.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Never, Protocol
+
+import structlog
+import trio
+
+from cretonode.errors import BadSignature, PeerError
+from cretonode.identifiers import NodeId, short
+from cretonode.network.connection import Connection
+from cretonode.network.frames import Priority
+from cretonode.network.quic_engine import CloseCode, CloseKind
+from cretonode.network.rate import Seldom, TokenBucket
+from cretonode.network.settings import PeerSettings
+
+REFUSAL_LOG_S = 60.0
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+class PeerEvents(Protocol):
+    """What happens to peers, for the layer above.
+
+    `on_connected` and `on_lost` alternate for each peer and must not raise.
+    """
+
+    def on_connected(self, peer: NodeId) -> None:
+        """Frames can be offered to the peer. What was offered before is lost: start afresh."""
+
+    def on_lost(self, peer: NodeId, reason: str) -> None:
+        """They no longer can."""
+
+    async def on_frame(self, peer: NodeId, priority: Priority, frame: bytes) -> None:
+        """Take a frame. Nothing more is read from this peer until it returns.
+
+        Raises: PeerError, to drop the peer, its text being the reason.
+        """
+
+
+class Dialler(Protocol):
+    """What a link needs of the endpoint."""
+
+    async def connect(
+        self, address: tuple[str, int], expected: NodeId, *, dial_timeout_ms: int
+    ) -> Connection:
+        """Return an established connection. Raises: PeerError, trio.TooSlowError."""
+
+
+class PeerState(Enum):
+    """What a link is doing."""
+
+    DIALLING = "dialling"
+    WAITING = "waiting"  # to be dialled, or for the back-off to pass
+    CONNECTED = "connected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStatus:
+    """One peer as an operator sees it. `state_ms`: so long already. `dialled_by_us`, the round
+    trip and what follows are None or 0 unless connected. `last_error`: empty when there was none.
+    """
+
+    peer: NodeId
+    address: tuple[str, int]
+    state: PeerState
+    state_ms: float
+    dialled_by_us: bool | None
+    round_trip_ms: float | None
+    silence_ms: float | None
+    backlog_bytes: int
+    inbound_bytes: int
+    connections: int  # that stood, ever
+    failures: int  # in a row
+    last_error: str
+
+
+class PeerLink:
+    """One peer's place. `keep_connected` is its task; `arrived` brings what it dialled."""
+
+    def __init__(
+        self,
+        *,
+        own: NodeId,
+        peer: NodeId,
+        address: tuple[str, int],
+        dialler: Dialler,
+        events: PeerEvents,
+        jitter: Callable[[], float],
+        settings: PeerSettings,
+    ) -> None:
+        assert own != peer, "a node is not its own peer"
+        self.peer = peer
+        self.address = address
+        self.connection: Connection | None = None
+        self._dials_first = own < peer
+        self._dialler = dialler
+        self._events = events
+        self._jitter = jitter
+        self._settings = settings
+        self._arrival: Connection | None = None
+        self._arrived = trio.Event()
+        self._dial_scope = trio.CancelScope()
+        self._state = PeerState.WAITING
+        self._since_s = trio.current_time()
+        self._connections = 0
+        self._failures = 0
+        self._refused = False  # the last failure was about keys
+        self._last_error = ""
+        self._refusal_log = Seldom(interval_s=REFUSAL_LOG_S)
+
+    def status(self) -> PeerStatus:
+        """Return how things stand."""
+        connection = self.connection
+        return PeerStatus(
+            peer=self.peer,
+            address=self.address,
+            state=self._state,
+            state_ms=(trio.current_time() - self._since_s) * 1000,
+            dialled_by_us=connection.is_client if connection else None,
+            round_trip_ms=connection.round_trip_ms if connection else None,
+            silence_ms=connection.silence_ms if connection else None,
+            backlog_bytes=connection.backlog_bytes if connection else 0,
+            inbound_bytes=connection.inbound_bytes if connection else 0,
+            connections=self._connections,
+            failures=self._failures,
+            last_error=self._last_error,
+        )
+
+    def arrived(self, connection: Connection) -> None:
+        """Take a connection that the peer dialled, or abandon it if a better one stands."""
+        current = self.connection
+        if current is not None and current.is_established:
+            if not self._replaces(connection, current):
+                connection.abandon("another connection stands")
+                return
+            current.abandon("replaced by a newer one")
+        if self._arrival is not None:
+            self._arrival.abandon("replaced by a newer one")
+        self._arrival = connection
+        self._arrived.set()
+        if self._is_preferred(connection):
+            self._dial_scope.cancel()
+
+    async def keep_connected(self) -> Never:
+        """Have a connection, use it until it ends, and again."""
+        while True:
+            connection = await self._next_connection()
+            if connection is not None:
+                await self._converse(connection)
+            await self._wait_for_arrival(self._pause_s())
+
+    # --- getting a connection
+
+    async def _next_connection(self) -> Connection | None:
+        if not self._dials_first:
+            await self._wait_for_arrival(self._settings.fallback_dial_ms / 1000)
+        if self._arrival is not None and self._is_preferred(self._arrival):
+            return self._take_arrival()
+        dialled = await self._dial()
+        arrival = self._take_arrival()
+        if dialled is None or arrival is None:
+            return dialled or arrival
+        kept, other = (dialled, arrival) if self._dials_first else (arrival, dialled)
+        other.abandon("another connection stands")
+        return kept
+
+    async def _dial(self) -> Connection | None:
+        """Return a connection; None when that failed, or the peer's own came first."""
+        if self._arrival is not None and not self._dials_first:
+            return None
+        self._enter(PeerState.DIALLING)
+        try:
+            with trio.CancelScope() as self._dial_scope:
+                return await self._dialler.connect(
+                    self.address, self.peer, dial_timeout_ms=self._settings.dial_timeout_ms
+                )
+        except (PeerError, trio.TooSlowError) as error:
+            self._fail(error)
+        return None
+
+    async def _wait_for_arrival(self, wait_s: float) -> None:
+        if self._arrival is None:
+            self._enter(PeerState.WAITING)
+            with trio.move_on_after(wait_s):
+                await self._arrived.wait()
+        await trio.lowlevel.checkpoint()
+
+    def _take_arrival(self) -> Connection | None:
+        arrival, self._arrival = self._arrival, None
+        self._arrived = trio.Event()
+        return arrival if arrival is not None and arrival.is_established else None
+
+    def _is_preferred(self, connection: Connection) -> bool:
+        """Whether the lower id dialled it."""
+        return connection.is_client == self._dials_first
+
+    def _replaces(self, newer: Connection, current: Connection) -> bool:
+        # The peer dialled anew, so it has lost the old one; unless both dialled at once, and
+        # then the old one is alive and of the direction that stays.
+        if self._is_preferred(newer) or not self._is_preferred(current):
+            return True
+        return current.silence_ms > self._settings.takeover_silence_ms
+
+    # --- using it
+
+    async def _converse(self, connection: Connection) -> None:
+        """Pass frames up until the connection ends."""
+        self.connection = connection
+        self._connections += 1
+        self._enter(PeerState.CONNECTED)
+        began_s = trio.current_time()
+        log.info(
+            "peer_connected",
+            peer=short(self.peer),
+            address=connection.address,
+            dialled_by_us=connection.is_client,
+        )
+        self._events.on_connected(self.peer)
+        try:
+            await self._read_forever(connection)
+        except PeerError as error:
+            connection.close(str(error), code=CloseCode.MALFORMED, kind=CloseKind.MALFORMED)
+            if trio.current_time() - began_s >= self._settings.healthy_ms / 1000:
+                self._failures = 0
+            self._fail(error)
+            log.info("peer_lost", peer=short(self.peer), reason=str(error))
+            self._events.on_lost(self.peer, str(error))
+        finally:
+            self.connection = None
+
+    async def _read_forever(self, connection: Connection) -> Never:
+        settings = self._settings
+        bucket = TokenBucket(
+            rate_per_s=settings.frames_per_s,
+            burst=settings.frames_burst,
+            now_s=trio.current_time(),
+        )
+        while True:
+            # Over its rate a peer is read slower: its credit runs out, and then it waits.
+            await trio.sleep(bucket.reserve_s(now_s=trio.current_time()))
+            priority, frame = await connection.receive()
+            await self._events.on_frame(self.peer, priority, frame)
+
+    # --- failing
+
+    def _fail(self, error: Exception) -> None:
+        self._failures += 1
+        self._last_error = str(error) or type(error).__name__
+        self._refused = isinstance(error, BadSignature)
+        if self._refused and self._refusal_log.allows(self._last_error, now_s=trio.current_time()):
+            log.warning(
+                "peer_refused",
+                peer=short(self.peer),
+                address=self.address,
+                reason=self._last_error,
+            )
+
+    def _pause_s(self) -> float:
+        """Return how long to wait before trying again: half of it certain, half of it chance."""
+        settings = self._settings
+        if self._refused:
+            longest_ms = settings.refused_ms
+        else:
+            doubled = settings.backoff_ms_first << min(self._failures, 16)
+            longest_ms = min(settings.backoff_ms_max, doubled)
+        return longest_ms * (0.5 + 0.5 * self._jitter()) / 1000
+
+    def _enter(self, state: PeerState) -> None:
+        if state is not self._state:
+            self._state = state
+            self._since_s = trio.current_time()

@@ -1,0 +1,130 @@
+"""One peer's channel: hello, what waits to be sent, and the pace of sending it.
+
+Messages that wait go out together: an idle channel sends at once, a busy one in fuller frames and
+below the rate that the receiver allows.
+"""
+
+from typing import Final
+
+import trio
+
+from cretonode.errors import MalformedMessage
+from cretonode.identifiers import NodeId, ValidatorIndex
+from cretonode.limits import FRAME_BYTES_MAX
+from cretonode.network.frames import Priority
+from cretonode.network.peers import Peers
+from cretonode.network.rate import TokenBucket
+from cretonode.wire.frames import pack_frames
+from cretonode.wire.hello import Hello, check_hello, decode_hello_untrusted, encode_hello
+
+WAITING_BYTES_MAX: Final = 16 * 1024 * 1024  # of one peer and class; past it what waits is dropped
+FRAMES_PER_S: Final = 90.0  # the receiver reads 100
+FRAMES_BURST: Final = 150
+
+
+class Channel:
+    """To and from one validator. What is dropped or lost is asked for again by a Status."""
+
+    def __init__(self, peer: ValidatorIndex, node_id: NodeId, hello: Hello) -> None:
+        self.peer = peer
+        self.node_id = node_id
+        self.greeted = False  # the peer's hello has come and suits
+        self.dropped_messages = 0
+        self._hello = hello
+        self._heard: set[Priority] = set()
+        self._said: set[Priority] = set()
+        self._waiting: dict[Priority, list[bytes]] = {priority: [] for priority in Priority}
+        self._waiting_bytes = dict.fromkeys(Priority, 0)
+        self._open = False
+        self._wake = trio.Event()
+        self._packed = trio.lowlevel.ParkingLot()
+
+    @property
+    def waiting_messages(self) -> int:
+        """How many messages wait to be packed into a frame."""
+        return sum(map(len, self._waiting.values()))
+
+    async def wait_packed(self, priority: Priority) -> None:
+        """Return when no message of a class waits, sent or lost."""
+        while self._waiting[priority]:
+            await self._packed.park()
+
+    def connected(self) -> None:
+        """A new connection: the hello goes first on each stream."""
+        self._reset(open_=True)
+        self._wake.set()
+
+    def lost(self) -> None:
+        """The connection is gone, and what waited for it."""
+        self._reset(open_=False)
+
+    def send(self, priority: Priority, message: bytes) -> None:
+        """Let `message` go with the next frame of its class."""
+        if not self._open:
+            return
+        if self._waiting_bytes[priority] + len(message) > WAITING_BYTES_MAX:
+            self.dropped_messages += 1 + len(self._waiting[priority])
+            self._clear(priority)
+        self._waiting[priority].append(message)
+        self._waiting_bytes[priority] += len(message)
+        self._wake.set()
+
+    def is_hello_untrusted(self, priority: Priority, frame: bytes) -> bool:
+        """True when `frame` is the first of its class, and then it is a hello that suits.
+
+        Raises: PeerError, when it is the first and is not.
+        """
+        if priority in self._heard:
+            return False
+        try:
+            theirs = decode_hello_untrusted(frame)
+        except MalformedMessage as error:
+            raise MalformedMessage(f"no hello first: {error}") from None
+        check_hello(self._hello, theirs)
+        self._heard.add(priority)
+        return True
+
+    async def send_forever(self, peers: Peers) -> None:
+        """Pack and send what waits, votes first."""
+        bucket = TokenBucket(rate_per_s=FRAMES_PER_S, burst=FRAMES_BURST, now_s=trio.current_time())
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            for priority in Priority:
+                for frame in self._frames(priority):
+                    await trio.sleep(bucket.reserve_s(now_s=trio.current_time()))
+                    await self._offer(peers, priority, frame)
+
+    def _frames(self, priority: Priority) -> list[bytes]:
+        messages = self._waiting[priority]
+        self._waiting[priority] = []
+        self._waiting_bytes[priority] = 0
+        self._packed.unpark_all()
+        frames = list(pack_frames(messages, FRAME_BYTES_MAX))
+        greet_now = self._open and priority is Priority.VOTES
+        if priority not in self._said and (frames or greet_now):
+            self._said.add(priority)
+            frames.insert(0, encode_hello(self._hello))
+        return frames
+
+    async def _offer(self, peers: Peers, priority: Priority, frame: bytes) -> None:
+        connection = peers.connection_to(self.node_id)
+        if connection is None:
+            return
+        while not connection.offer(priority, frame):
+            if not connection.is_established:
+                return
+            await connection.wait_drained(priority)
+
+    def _reset(self, *, open_: bool) -> None:
+        self._open = open_
+        self.greeted = False
+        self._heard = set()
+        self._said = set()
+        for priority in Priority:
+            self._clear(priority)
+
+    def _clear(self, priority: Priority) -> None:
+        self._packed.unpark_all()
+        self._waiting[priority] = []
+        self._waiting_bytes[priority] = 0

@@ -1,0 +1,96 @@
+"""Opening what a node keeps, in the order that finds a mistake before anything is changed."""
+
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from cretonode.config.schema import Config, StorageSection
+from cretonode.core.committee import Committee
+from cretonode.core.records import Promises, fold
+from cretonode.core.state import Restored
+from cretonode.dag.graph import genesis_vertex
+from cretonode.identifiers import NodeId, ValidatorIndex
+from cretonode.storage.backend import Compression, DatabaseOptions
+from cretonode.storage.datadir import open_data_directory
+from cretonode.storage.identity import Identity
+from cretonode.storage.journal import Journal
+from cretonode.storage.lock import lock_directory
+from cretonode.storage.rocksdb import RocksBackend
+from cretonode.storage.store import Store, open_store
+from cretonode.wire.records import decode_record
+
+CLOSE_S: Final = 3.0  # for the last flush when the node stops
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The open journal and database, and where they say the node stands."""
+
+    journal: Journal
+    promises: Promises
+    store: Store
+    restored: Restored
+
+
+@asynccontextmanager
+async def open_disk(
+    config: Config, committee: Committee, me: ValidatorIndex, node_id: NodeId
+) -> AsyncGenerator[Disk]:
+    """Yield the node's disk, held by this process alone; flush and close it on the way out.
+
+    Raises: StorageError and its kinds, each one sentence that names the file.
+    """
+    identity = Identity(committee.chain_id, committee.genesis, node_id)
+    with ExitStack() as stack:
+        disk = await trio.to_thread.run_sync(_open, stack, config, committee, me, identity)
+        try:
+            yield disk
+        finally:
+            with trio.move_on_after(CLOSE_S, shield=True):
+                await trio.to_thread.run_sync(stack.close)
+
+
+def _open(
+    stack: ExitStack,
+    config: Config,
+    committee: Committee,
+    me: ValidatorIndex,
+    identity: Identity,
+) -> Disk:
+    directory = open_data_directory(Path(config.node.data_dir), identity)
+    stack.enter_context(lock_directory(directory.path))
+    backend = RocksBackend(Path(config.storage.path), options_of(config.storage))
+    stack.callback(backend.close)
+    store = open_store(backend, identity, committee.parameters)
+    opened = directory.open_journal(committee.incarnations[me], at_least=store.journal_marker())
+    stack.callback(opened.journal.close)
+    stack.callback(store.sync)
+    if opened.torn_bytes:
+        log.info("journal_tail_dropped", bytes=opened.torn_bytes, meaning="never sent to anybody")
+    promises = fold(decode_record(record) for record in opened.records)
+    restored = store.restore(genesis_vertex(committee.genesis), promises)
+    # The performer folds on; the replica starts from its own copy.
+    own = fold(decode_record(record) for record in opened.records)
+    return Disk(opened.journal, own, store, replace(restored, promises=promises))
+
+
+def options_of(storage: StorageSection) -> DatabaseOptions:
+    """Return the database options that the configuration asks for."""
+    return DatabaseOptions(
+        cache_size_mb=storage.cache_size_mb,
+        write_buffer_mb=storage.write_buffer_mb,
+        write_buffers_max=storage.write_buffers_max,
+        max_open_files=storage.max_open_files,
+        compression=Compression.LZ4 if storage.compression else Compression.NONE,
+        bloom_bits_per_key=storage.bloom_bits_per_key if storage.enable_bloom_filters else 0,
+        levels=storage.levels,
+        file_size_mb=storage.file_size_mb,
+        background_threads=storage.background_threads,
+    )

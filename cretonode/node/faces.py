@@ -1,0 +1,66 @@
+"""What a node shows to the outside: HTTP interface, metrics, operator socket."""
+
+from pathlib import Path
+
+import trio
+
+from cretonode import __version__
+from cretonode.api.server import serve
+from cretonode.api.settings import ApiSettings
+from cretonode.config.schema import Config
+from cretonode.crypto.canonical import Value
+from cretonode.network.endpoint import Endpoint
+from cretonode.node.driver import Driver
+from cretonode.node.metrics_source import NodeMetrics
+from cretonode.node.service import Service
+from cretonode.observability.scrape import serve_metrics
+from cretonode.operator.protocol import Hello, Request, fields_value
+from cretonode.operator.server import serve_operator
+
+SocketAddress = tuple[str, int]
+
+
+async def serve_faces(
+    nursery: trio.Nursery, config: Config, driver: Driver, service: Service, endpoint: Endpoint
+) -> tuple[SocketAddress | None, SocketAddress | None]:
+    """Start them in `nursery`; return where HTTP and metrics listen, None where switched off.
+
+    Raises: ConfigError, when an address or path cannot be used.
+    """
+    http: SocketAddress | None = None
+    metrics: SocketAddress | None = None
+    if config.api.http_enabled:
+        settings = ApiSettings(
+            host=config.api.http_host,
+            port=config.api.http_port,
+            cors_enabled=config.api.cors_enabled,
+            cors_origins=config.api.cors_origins,
+            request_bytes_max=config.api.request_bytes_max,
+            wait_ms_max=config.api.wait_ms_max,
+        )
+        http = await nursery.start(serve, service, settings, name="http")
+    if config.metrics.enabled:
+        host = config.api.http_host
+        source = NodeMetrics(driver, service, endpoint)
+        port: int = await nursery.start(
+            serve_metrics,
+            source,
+            host,
+            config.metrics.port,
+            config.metrics.endpoint,
+            name="metrics",
+        )
+        metrics = (host, port)
+    await nursery.start(
+        serve_operator,
+        Path(config.node.operator_socket),
+        Operator(service).answer,
+        Hello(
+            software=f"cretonode {__version__}",
+            chain_id=service.status().chain_id,
+            name=service.name,
+            node_id=service.node_id,
+        ),
+        name="operator socket",
+    )
+    return http, metrics

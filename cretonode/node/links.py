@@ -1,0 +1,152 @@
+"""All peers' channels: frames in become verified events, effects out become messages.
+
+Satisfies `network.peers.PeerEvents`. What a peer gets wrong raises PeerError to its own link and
+ends there.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from cretonode.core.committee import Committee
+from cretonode.core.events import PeerConnected, PeerSilent, Received
+from cretonode.core.messages import Message, Status, VertexMessage
+from cretonode.errors import PeerError
+from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
+from cretonode.network.frames import Priority
+from cretonode.network.peers import Peers
+from cretonode.node.channel import Channel
+from cretonode.node.inbox import Inbox
+from cretonode.node.verification import Verification
+from cretonode.wire.frames import unpack_frame_untrusted
+from cretonode.wire.hello import hello_of
+from cretonode.wire.messages import encode_message
+
+VERIFY_THREADS: Final = 2
+SILENCE_CHECK_S: Final = 0.05
+SILENCE_MS_MIN: Final = 300.0  # keep-alives come every 125 ms or sooner
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+class Links:
+    """The other validators, by index."""
+
+    def __init__(
+        self,
+        *,
+        committee: Committee,
+        me: ValidatorIndex,
+        node_ids: tuple[NodeId, ...],
+        software: str,
+        inbox: Inbox,
+        verification: Verification,
+        on_refused: Callable[[ValidatorIndex, PeerError], None],
+    ) -> None:
+        hello = hello_of(committee, software)
+        self.channels = {
+            ValidatorIndex(i): Channel(ValidatorIndex(i), node_id, hello)
+            for i, node_id in enumerate(node_ids)
+            if i != me
+        }
+        self.heard: dict[ValidatorIndex, tuple[View, SequenceNumber]] = {}  # by their own word
+        self._index_of = {node_id: ValidatorIndex(i) for i, node_id in enumerate(node_ids)}
+        self._inbox = inbox
+        self._verification = verification
+        self._on_refused = on_refused
+        self._limiter = trio.CapacityLimiter(VERIFY_THREADS)
+        self._silent: set[ValidatorIndex] = set()
+
+    def connected(self) -> list[ValidatorIndex]:
+        """Return the validators whose hello has come."""
+        return [peer for peer, channel in self.channels.items() if channel.greeted]
+
+    # --- out
+
+    def broadcast(self, message: Message) -> None:
+        """Send to every validator."""
+        encoded = encode_message(message)
+        priority = priority_of(message)
+        for channel in self.channels.values():
+            channel.send(priority, encoded)
+
+    def send(self, peer: ValidatorIndex, message: Message) -> None:
+        """Send to one validator."""
+        self.channels[peer].send(priority_of(message), encode_message(message))
+
+    async def run(self, peers: Peers) -> None:
+        """Own the sending tasks and the watch for silence."""
+        async with trio.open_nursery() as nursery:
+            for channel in self.channels.values():
+                nursery.start_soon(channel.send_forever, peers, name=f"send {channel.peer}")
+            nursery.start_soon(self._watch_silence, peers, name="watch silence")
+
+    # --- in: network.peers.PeerEvents
+
+    def on_connected(self, peer: NodeId) -> None:
+        """Greet."""
+        self.channels[self._index_of[peer]].connected()
+
+    def on_lost(self, peer: NodeId, reason: str) -> None:
+        """Tell the core that nothing comes any more."""
+        index = self._index_of[peer]
+        log.debug("link_lost", peer=index, reason=reason)
+        if self.channels[index].greeted:
+            self._silent.add(index)
+            self._inbox.put_own(PeerSilent(index))
+        self.channels[index].lost()
+
+    async def on_frame(self, peer: NodeId, priority: Priority, frame: bytes) -> None:
+        """Verify a frame in a worker thread and put its messages into the inbox.
+
+        Raises: PeerError, which ends the connection.
+        """
+        index = self._index_of[peer]
+        channel = self.channels[index]
+        if channel.is_hello_untrusted(priority, frame):
+            if priority is Priority.VOTES:
+                channel.greeted = True
+                self._silent.discard(index)
+                self._inbox.put_own(PeerConnected(index))
+            return
+        try:
+            messages = await trio.to_thread.run_sync(
+                self._verify_untrusted, frame, limiter=self._limiter
+            )
+        except PeerError as error:
+            self._on_refused(index, error)
+            raise
+        for message in messages:
+            if isinstance(message, Status):
+                self.heard[index] = (message.view, message.final)
+        await self._inbox.put(index, [Received(index, message) for message in messages])
+
+    def _verify_untrusted(self, frame: bytes) -> list[Message]:
+        return self._verification.messages_untrusted(unpack_frame_untrusted(frame))
+
+    async def _watch_silence(self, peers: Peers) -> None:
+        """Tell the core when a connected peer falls silent, and when it is heard again."""
+        while True:
+            await trio.sleep(SILENCE_CHECK_S)
+            for peer, channel in self.channels.items():
+                connection = peers.connection_to(channel.node_id)
+                if connection is None or not channel.greeted:
+                    continue
+                patience_ms = max(
+                    SILENCE_MS_MIN,
+                    connection.round_trip_ms + 4 * connection.round_trip_variance_ms,
+                )
+                silent = connection.silence_ms > patience_ms
+                if silent and peer not in self._silent:
+                    self._silent.add(peer)
+                    self._inbox.put_own(PeerSilent(peer))
+                elif not silent and peer in self._silent:
+                    self._silent.discard(peer)
+                    self._inbox.put_own(PeerConnected(peer))
+
+
+def priority_of(message: Message) -> Priority:
+    """Return the class a message travels in: payloads never stand in a vote's way."""
+    return Priority.VERTICES if isinstance(message, VertexMessage) else Priority.VOTES

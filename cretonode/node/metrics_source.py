@@ -1,0 +1,50 @@
+"""One sample of everything the node's parts count anyway. Satisfies `MetricsSource`."""
+
+from dataclasses import dataclass
+
+from cretonode.core.effects import Reason
+from cretonode.network.endpoint import Endpoint
+from cretonode.node.driver import Driver
+from cretonode.node.service import Service
+from cretonode.observability.metrics import MetricsSample
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMetrics:
+    """Read at each scrape."""
+
+    driver: Driver
+    service: Service
+    endpoint: Endpoint
+
+    def sample(self) -> MetricsSample:
+        """See MetricsSource."""
+        driver, state = self.driver, self.driver.replica.state
+        counters = self.endpoint.counters
+        database = driver.performer.store.backend.metrics()
+        return MetricsSample(
+            view=state.view,
+            sequence_final=state.final,
+            vertices_proposed=driver.counts.vertices_proposed,
+            vertices_finalized=driver.finality.vertices,
+            transactions_executed=driver.finality.transactions,
+            transactions_waiting=len(driver.batcher),
+            view_changes=driver.counts.views_entered,
+            participation_ratio=driver.counts.participation,
+            finality=driver.finality.histogram.sample(),
+            message_queue_length=len(driver.inbox),
+            refused={
+                reason.name.lower(): driver.counts.refused.get(reason.name.lower(), 0)
+                for reason in Reason
+            },
+            equivocations=driver.counts.equivocations,
+            invalid_signatures=driver.links.invalid_signatures,
+            signatures_verified=driver.links.verified_signatures,
+            peers_connected=len(driver.links.connected()),
+            quic_connections=self.endpoint.connections,
+            network_bytes_sent=counters.bytes_out,
+            network_bytes_received=counters.bytes_in,
+            disk_bytes=database.disk_bytes,
+            write_latency=driver.performer.write_latency.sample(),
+            compaction_seconds=database.compaction_micros / 1_000_000,
+        )

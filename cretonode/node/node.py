@@ -1,0 +1,296 @@
+"""One node from start to stop: the nursery tree, in the order in which it must end.
+
+Nesting is stop order: the database outlives the endpoint, the endpoint outlives the peers, the
+peers outlive the work. SPEC L1, L2.
+"""
+
+import random
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
+
+from cretonode import __version__
+from cretonode.config.genesis import Genesis, check_against, read, tolerance
+from cretonode.config.schema import KEYS, Config
+from cretonode.core.committee import Committee
+from cretonode.core.events import StepDown
+from cretonode.core.replica import Replica
+from cretonode.crypto import keystore
+from cretonode.crypto.signatures import SecretKey, Signer, VerifyingKey
+from cretonode.errors import ConfigError, PeerError
+from cretonode.identifiers import ValidatorIndex, short
+from cretonode.network.endpoint import Endpoint, open_endpoint
+from cretonode.network.peers import Peers
+from cretonode.network.settings import NetworkSettings
+from cretonode.node.batcher import Batcher
+from cretonode.node.clock import Clock
+from cretonode.node.disk import Disk, open_disk
+from cretonode.node.driver import Driver
+from cretonode.node.faces import serve_faces
+from cretonode.node.finality import Finality
+from cretonode.node.inbox import Inbox
+from cretonode.node.links import Links
+from cretonode.node.performer import Performer
+from cretonode.node.server import SlotServer
+from cretonode.node.service import READ_THREADS, Service
+from cretonode.node.signals import watch_signals
+from cretonode.node.verification import Verification
+from cretonode.node.watch import watch_quorum
+
+DRAIN_S: Final = 1.5  # for transactions taken in to reach the disk when the node stops
+STEP_DOWN_S: Final = 0.3  # for the word that this leader leaves to reach the others
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a started node listens. None: switched off."""
+
+    quic: tuple[str, int]
+    http: tuple[str, int] | None
+    metrics: tuple[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this node is on which chain."""
+
+    genesis: Genesis
+    committee: Committee
+    me: ValidatorIndex
+    secret: SecretKey
+
+    @property
+    def name(self) -> str:
+        """What genesis calls this validator."""
+        return self.genesis.validators[self.me].name
+
+
+async def run_node(
+    config: Config,
+    *,
+    on_started: Callable[[Addresses], None] = lambda addresses: None,  # noqa: ARG005
+) -> None:
+    """Run until a signal stops it. Raises: ConfigError, StorageError, NetworkError, ForkError."""
+    async with trio.open_nursery() as root:
+        stop = trio.Event()
+        await root.start(watch_signals, stop, root.cancel_scope, name="signals")
+        identity = await trio.to_thread.run_sync(identify, config)
+        log.info(
+            "identity",
+            node=short(identity.secret.node_id),
+            name=identity.name,
+            chain=identity.committee.chain_id,
+            tolerance=tolerance(identity.committee),
+        )
+        for key in config.without_effect():
+            log.info("no_effect_yet", key=key, reason=KEYS[key].about.effect)
+        began_s = time.monotonic()
+        node_id = identity.secret.node_id
+        async with open_disk(config, identity.committee, identity.me, node_id) as disk:
+            _log_step("storage", began_s)
+            await _run_on_network(config, identity, disk, stop, on_started)
+        root.cancel_scope.cancel()
+
+
+def identify(config: Config) -> Identity:
+    """Read genesis and keys and find this node among the validators. Blocks.
+
+    Raises: ConfigError, KeyStoreError.
+    """
+    with _step("config"):
+        genesis = read(Path(config.node.genesis_path))
+        check_against(config, genesis)
+    with _step("keys"):
+        secret = keystore.load(Path(config.crypto.key_path), _passphrase(config))
+    me = genesis.index_of(secret.node_id)
+    if me is None:
+        raise ConfigError(
+            f"the key in {config.crypto.key_path} (node {short(secret.node_id)}) is not one of the "
+            f"{len(genesis.validators)} validators of chain {genesis.chain_id!r} in "
+            f"{config.node.genesis_path}"
+        )
+    return Identity(genesis, genesis.committee(), me, secret)
+
+
+async def _run_on_network(
+    config: Config,
+    identity: Identity,
+    disk: Disk,
+    stop: trio.Event,
+    on_started: Callable[[Addresses], None],
+) -> None:
+    validators = {v.public_key.node_id for v in identity.genesis.validators}
+    address = config.network.quic_address
+    began_s = time.monotonic()
+    async with open_endpoint(
+        bind=(address.host, address.port),
+        key=MLDSA87PrivateKey.from_seed_bytes(identity.secret.reveal_mldsa_seed()),
+        authorize=validators.__contains__,
+        settings=NetworkSettings(keep_alive_ms=config.network.keepalive_ms),
+    ) as endpoint:
+        _log_step("network", began_s)
+        with _step("consensus"):
+            parts = assemble(config, identity, disk, endpoint)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(parts.peers.run, name="peers")
+            nursery.start_soon(parts.links.run, parts.peers, name="links")
+            nursery.start_soon(parts.server.run, parts.peers, name="server")
+            await _work(config, parts, endpoint, stop, on_started)
+            nursery.cancel_scope.cancel()
+
+
+async def _work(
+    config: Config,
+    parts: "Parts",
+    endpoint: Endpoint,
+    stop: trio.Event,
+    on_started: Callable[[Addresses], None],
+) -> None:
+    """Drive, serve people and programs, and drain when asked to stop."""
+    async with trio.open_nursery() as work:
+        await work.start(parts.driver.run, name="driver")
+        work.start_soon(watch_quorum, parts.service, name="quorum watch")
+        async with trio.open_nursery() as faces:
+            with _step("api"):
+                http, metrics = await serve_faces(
+                    faces, config, parts.driver, parts.service, endpoint
+                )
+            state = parts.driver.replica.state
+            log.info("running", view=state.view, final=state.final, leader=state.leader)
+            on_started(Addresses(endpoint.address, http, metrics))
+            await stop.wait()
+            log.info("stopping", intake="closed")
+            parts.batcher.closed = True
+            faces.cancel_scope.cancel()
+        await _drain(parts)
+        work.cancel_scope.cancel()
+    log.info("stopped", final=parts.driver.replica.state.final)
+
+
+async def _drain(parts: "Parts") -> None:
+    """Let what was taken in reach the disk, and let a leader say that it leaves."""
+    state = parts.driver.replica.state
+    if state.leads and state.committee.size > 1:
+        parts.inbox.put_own(StepDown())
+        await trio.sleep(STEP_DOWN_S)
+    with trio.move_on_after(DRAIN_S):
+        await parts.batcher.wait_durable()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a node is made of, joined and not yet running."""
+
+    inbox: Inbox
+    batcher: Batcher
+    links: Links
+    peers: Peers
+    server: SlotServer
+    driver: Driver
+    service: Service
+
+
+def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint) -> Parts:
+    """Join the parts. Nothing runs yet."""
+    genesis, committee, me = identity.genesis, identity.committee, identity.me
+    clock = Clock()
+    replica = Replica(committee, me, config.consensus.timing, disk.restored)
+    provider = config.crypto.provider
+    keys = tuple(VerifyingKey(v.public_key, provider=provider) for v in genesis.validators)
+    node_ids = tuple(v.public_key.node_id for v in genesis.validators)
+    inbox = Inbox(replica.state.peers)
+    batcher = Batcher(
+        is_executed=replica.state.dedup.__contains__,
+        wake=inbox.wake,
+        waiting_max=config.consensus.max_pending_vertices,
+        interval_ms=config.consensus.batch_interval_ms,
+        transactions_max=config.consensus.batch_transactions_max,
+    )
+    links = Links(
+        committee=committee,
+        me=me,
+        node_ids=node_ids,
+        software=f"cretonode {__version__}",
+        inbox=inbox,
+        verification=Verification(committee, keys, genesis.crypto_mode),
+        on_refused=_log_refused,
+    )
+    peers = Peers(
+        endpoint=endpoint,
+        addresses={
+            v.public_key.node_id: (v.address.host, v.address.port) for v in genesis.validators
+        },
+        events=links,
+        jitter=random.random,
+    )
+    readers = trio.CapacityLimiter(READ_THREADS)
+    server = SlotServer(links, disk.store, readers)
+    finality = Finality(batcher)
+    performer = Performer(
+        committee=committee,
+        signer=Signer(genesis.crypto_mode, identity.secret, provider=provider),
+        journal=disk.journal,
+        store=disk.store,
+        promises=disk.promises,
+        limiter=trio.CapacityLimiter(1),
+    )
+    driver = Driver(
+        replica=replica,
+        clock=clock,
+        inbox=inbox,
+        performer=performer,
+        links=links,
+        database=disk.store,
+        server=server,
+        batcher=batcher,
+        finality=finality,
+    )
+    service = Service(
+        genesis=genesis,
+        name=identity.name,
+        node_id=identity.secret.node_id,
+        replica=replica,
+        store=disk.store,
+        batcher=batcher,
+        finality=finality,
+        links=links,
+        peer_links=peers,
+        clock=clock,
+        limiter=readers,
+    )
+    return Parts(inbox, batcher, links, peers, server, driver, service)
+
+
+def _log_refused(peer: ValidatorIndex, error: PeerError) -> None:
+    log.warning("peer_broke_the_protocol", peer=peer, reason=str(error))
+
+
+def _passphrase(config: Config) -> bytes | None:
+    if not config.crypto.passphrase_file:
+        return None
+    path = Path(config.crypto.passphrase_file)
+    try:
+        return path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise ConfigError(f"crypto.passphrase_file {path}: {error.strerror}") from None
+
+
+@contextmanager
+def _step(name: str) -> Generator[None]:
+    """Log a step of the start and how long it took."""
+    began_s = time.monotonic()
+    yield
+    _log_step(name, began_s)
+
+
+def _log_step(name: str, began_s: float) -> None:
+    log.info("started", step=name, elapsed_ms=round((time.monotonic() - began_s) * 1000))

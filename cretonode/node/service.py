@@ -1,0 +1,248 @@
+"""The node as its HTTP interface and its operator see it. Satisfies `api.ports.NodePort`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import trio
+
+from cretonode import __version__
+from cretonode.api.ports import (
+    Accepted,
+    FinalizedView,
+    PeerView,
+    StatusView,
+    TransactionView,
+    ValidatorView,
+    VertexView,
+)
+from cretonode.config.genesis import Genesis, tolerance
+from cretonode.core.replica import Replica
+from cretonode.dag.payload import each_id
+from cretonode.identifiers import (
+    NodeId,
+    SequenceNumber,
+    TransactionId,
+    ValidatorIndex,
+    VertexHash,
+)
+from cretonode.network.peers import Peers
+from cretonode.node.batcher import Batcher
+from cretonode.node.clock import Clock
+from cretonode.node.finality import Finality
+from cretonode.node.links import Links
+from cretonode.storage.schema import Slot
+from cretonode.storage.store import Store
+
+READ_THREADS: Final = 4
+BEHIND_SEQUENCES: Final = 64  # further behind, the node is not ready to be asked
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """Reads of the disk run in worker threads; reads of the core are instant."""
+
+    genesis: Genesis
+    name: str
+    node_id: NodeId
+    replica: Replica
+    store: Store
+    batcher: Batcher
+    finality: Finality
+    links: Links
+    peer_links: Peers
+    clock: Clock
+    limiter: trio.CapacityLimiter
+
+    # --- transactions
+
+    async def submit(self, transactions: Sequence[bytes]) -> tuple[Accepted, ...]:
+        """See NodePort."""
+        return await self.batcher.submit(transactions)
+
+    async def transaction(self, id_: TransactionId, *, wait_ms: int) -> TransactionView | None:
+        """See NodePort."""
+        if not wait_ms:
+            return await self._read(lambda: self._find(id_))
+        found: TransactionView | None = None
+        with trio.move_on_after(wait_ms / 1000):
+            async with trio.open_nursery() as nursery:
+                # Wait first, then look: what becomes final in between is not missed.
+                nursery.start_soon(self._wait_then_cancel, id_, nursery.cancel_scope)
+                await trio.lowlevel.checkpoint()
+                found = await self._read(lambda: self._find(id_))
+                if found is None or found.sequence is None:
+                    await trio.sleep_forever()
+                nursery.cancel_scope.cancel()
+        return await self._read(lambda: self._find(id_))
+
+    async def _wait_then_cancel(self, id_: TransactionId, scope: trio.CancelScope) -> None:
+        await self.finality.wait(id_)
+        scope.cancel()
+
+    def _find(self, id_: TransactionId) -> TransactionView | None:
+        found = self.store.get_transaction(id_)
+        if found is None:
+            return None
+        place = found.place
+        return TransactionView(
+            id=id_,
+            transaction=found.data,
+            sequence=place.sequence if place else None,
+            position=place.position if place else None,
+            offset=place.offset if place else None,
+            vertex=found.vertex,
+        )
+
+    # --- the order
+
+    async def finalized(self, first: SequenceNumber, count: int) -> tuple[FinalizedView, ...]:
+        """See NodePort."""
+        last = SequenceNumber(min(first + count - 1, self.replica.state.final))
+        if last < first:
+            return ()
+        return await self._read(
+            lambda: tuple(self._view_slot(s) for s in self.store.finalized_range(first, last))
+        )
+
+    def _view_slot(self, slot: Slot) -> FinalizedView:
+        transactions: list[TransactionId] = []
+        for vertex, skipped in zip(slot.vertices, slot.skipped, strict=True):
+            ids = each_id(self.store.get_checked(vertex).transaction_ids)
+            transactions += [id_ for bit, id_ in enumerate(ids) if not skipped >> bit & 1]
+        anchor = self.store.get_vertex(slot.anchor)
+        assert anchor is not None, "a final anchor is stored"
+        return FinalizedView(
+            sequence=slot.sequence,
+            anchor=slot.anchor,
+            vertices=tuple(slot.vertices),
+            transactions=tuple(transactions),
+            timestamp_ms=anchor.vertex.timestamp_ms,
+            log_root=slot.log_root,
+        )
+
+    async def vertex(self, vertex: VertexHash) -> VertexView | None:
+        """See NodePort."""
+        return await self._read(lambda: self._view_vertex(vertex))
+
+    async def tips(self) -> tuple[VertexView, ...]:
+        """See NodePort."""
+        return await self._read(
+            lambda: tuple(v for h in self.store.tips() if (v := self._view_vertex(h)) is not None)
+        )
+
+    def _view_vertex(self, hash_: VertexHash) -> VertexView | None:
+        stored = self.store.get_vertex(hash_)
+        if stored is None:
+            return None
+        vertex = stored.vertex
+        finality = self.store.get_finality(hash_)
+        return VertexView(
+            hash=vertex.hash,
+            author=vertex.author,
+            index=vertex.index,
+            height=vertex.height,
+            anchor_sequence=vertex.sequence,
+            parents=vertex.parents,
+            timestamp_ms=vertex.timestamp_ms,
+            transaction_count=vertex.transaction_count,
+            payload_bytes=vertex.payload_bytes,
+            signature=stored.signature,
+            sequence=finality.vertex.finalized_by if finality else None,
+            position=finality.position if finality else None,
+        )
+
+    # --- the node
+
+    def status(self) -> StatusView:
+        """See NodePort."""
+        state = self.replica.state
+        committee = state.committee
+        reason = self._unready()
+        return StatusView(
+            chain_id=committee.chain_id,
+            name=self.name,
+            index=state.me,
+            node_id=self.node_id,
+            version=__version__,
+            view=state.view,
+            leader=state.leader,
+            view_open=state.base is not None,
+            final=state.final,
+            stable=state.low,
+            in_flight=len(state.chain.links),
+            executed_transactions=self.finality.transactions,
+            waiting_transactions=len(self.batcher),
+            validators=committee.size,
+            quorum=committee.quorum,
+            faults=committee.faults,
+            connected=1 + len(self.links.connected()),
+            ready=not reason,
+            reason=reason,
+            tolerance=tolerance(committee),
+            uptime_ms=self.clock.uptime_ms(),
+        )
+
+    def _unready(self) -> str:
+        """Return why clients should ask another node; empty when they may ask this one."""
+        state = self.replica.state
+        connected = 1 + len(self.links.connected())
+        if state.halted:
+            return "halted: see the log"
+        if connected < state.committee.quorum:
+            missing = [
+                self.genesis.validators[peer].name
+                for peer in self.links.channels
+                if not self.links.channels[peer].greeted
+            ]
+            return (
+                f"{connected} of {state.committee.size} validators are connected, "
+                f"{state.committee.quorum} are needed; missing: {', '.join(missing)}"
+            )
+        behind = self.replica.catch_up.target - state.final
+        if behind > BEHIND_SEQUENCES:
+            return f"catching up: {behind} sequences behind"
+        return ""
+
+    def peers(self) -> tuple[PeerView, ...]:
+        """See NodePort."""
+        views = []
+        for status in self.peer_links.status():
+            index = self.genesis.index_of(status.peer)
+            assert index is not None, "only validators are peers"
+            heard = self.links.heard.get(index)
+            host, port = status.address
+            views.append(
+                PeerView(
+                    index=index,
+                    name=self.genesis.validators[index].name,
+                    node_id=status.peer,
+                    address=f"{host}:{port}",
+                    connected=self.links.channels[index].greeted,
+                    round_trip_ms=status.round_trip_ms,
+                    silence_ms=status.silence_ms,
+                    backlog_bytes=status.backlog_bytes,
+                    view=heard[0] if heard else None,
+                    final=heard[1] if heard else None,
+                    last_error=status.last_error,
+                )
+            )
+        return tuple(views)
+
+    def validators(self) -> tuple[ValidatorView, ...]:
+        """See NodePort."""
+        return tuple(
+            ValidatorView(
+                index=ValidatorIndex(index),
+                name=validator.name,
+                node_id=validator.public_key.node_id,
+                address=str(validator.address),
+                public_key=validator.public_key.encode(),
+            )
+            for index, validator in enumerate(self.genesis.validators)
+        )
+
+    async def _read(self, read: Callable[[], Answer]) -> Answer:
+        return await trio.to_thread.run_sync(read, limiter=self.limiter)

@@ -1,0 +1,66 @@
+"""From bytes to believed messages: decode, check the shape, verify every signature.
+
+Runs in worker threads, a whole frame at a time; the signature library releases the GIL.
+"""
+
+from typing import Final
+
+from blake3 import blake3
+
+from cretonode.core.certificate import check_shape_untrusted
+from cretonode.core.committee import Committee
+from cretonode.core.messages import Message
+from cretonode.core.statements import Claim, claims_of
+from cretonode.crypto.signatures import CryptoMode, VerifyingKey
+from cretonode.errors import BadSignature
+from cretonode.wire.messages import decode_message_untrusted
+
+REMEMBERED_CLAIMS_MAX: Final = 8192  # in each of two generations
+
+
+class Verification:
+    """Checks what peers send against the committee's keys.
+
+    Verified claims are remembered, so that the votes inside a certificate are not paid again.
+    """
+
+    def __init__(
+        self, committee: Committee, keys: tuple[VerifyingKey, ...], mode: CryptoMode
+    ) -> None:
+        assert len(keys) == committee.size, (len(keys), committee.size)
+        self._committee = committee
+        self._keys = keys
+        self._mode = mode
+        self._recent: set[bytes] = set()
+        self._older: set[bytes] = set()
+        self.verified_signatures = 0
+
+    def messages_untrusted(self, encoded: list[bytes]) -> list[Message]:
+        """Return the messages, every one of them believed.
+
+        Blocks: up to 0.4 ms a signature; call it in a worker thread.
+        Raises: MalformedMessage, BadSignature.
+        """
+        return [self._message_untrusted(data) for data in encoded]
+
+    def _message_untrusted(self, data: bytes) -> Message:
+        message = decode_message_untrusted(data)
+        check_shape_untrusted(self._committee, message)
+        for claim in claims_of(self._committee, message):
+            self._check_untrusted(claim, message)
+        return message
+
+    def _check_untrusted(self, claim: Claim, message: Message) -> None:
+        key = blake3(claim.signature + claim.statement).digest()  # the statement names its author
+        if key in self._recent or key in self._older:
+            return
+        signer = self._keys[claim.author]
+        if not signer.verify(self._mode, claim.statement, claim.signature):
+            raise BadSignature(
+                f"a {type(message).__name__} with a signature that validator {claim.author} "
+                "did not make"
+            )
+        self.verified_signatures += 1
+        if len(self._recent) >= REMEMBERED_CLAIMS_MAX:
+            self._recent, self._older = set(), self._recent
+        self._recent.add(key)

@@ -1,0 +1,31 @@
+"""Saying in the log when a quorum is missing, and when it is back. SPEC C10."""
+
+from typing import Final, Never
+
+import structlog
+import trio
+
+from cretonode.node.service import Service
+
+CHECK_S: Final = 0.5
+MISSING_S: Final = 5.0
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
+
+
+async def watch_quorum(service: Service) -> Never:
+    """Check twice a second; report what lasts for five."""
+    missing_since_s: float | None = None
+    reported = False
+    while True:
+        await trio.sleep(CHECK_S)
+        connected = 1 + len(service.links.connected())
+        if connected >= service.replica.state.committee.quorum:
+            if reported:
+                log.info("quorum_back", connected=connected)
+            missing_since_s, reported = None, False
+            continue
+        missing_since_s = missing_since_s or trio.current_time()
+        if not reported and trio.current_time() - missing_since_s >= MISSING_S:
+            reported = True
+            log.error("quorum_missing", reason=service.status().reason)

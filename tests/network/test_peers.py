@@ -1,0 +1,328 @@
+import pytest
+import trio
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
+
+from cretonode.errors import MalformedMessage
+from cretonode.identifiers import NodeId
+from cretonode.network.certificate import node_id_of
+from cretonode.network.connection import Connection
+from cretonode.network.endpoint import open_endpoint
+from cretonode.network.frames import LENGTH_BYTES, Priority
+from cretonode.network.peer_link import PeerLink, PeerState
+from cretonode.network.peers import Peers
+from cretonode.network.quic_engine import Closed, CloseKind, Established
+from cretonode.network.settings import NetworkSettings, PeerSettings
+from tests.network.fakes import FakeEngine
+from tests.network.nodes import (
+    IDS,
+    LOOPBACK,
+    QUICK,
+    Record,
+    address_of,
+    new_peers,
+    opened,
+    several,
+    until,
+)
+from tests.network.simulated import World
+
+
+def is_up(record: Record, *, times: int = 1) -> bool:
+    return len(record.connected) >= times
+
+
+async def test_four_nodes_have_one_connection_to_each_other() -> None:
+    async with several(4) as endpoints, trio.open_nursery() as nursery:
+        table = {endpoint.node_id: address_of(endpoint) for endpoint in endpoints}
+        records = [Record() for _ in endpoints]
+        patient = PeerSettings(fallback_dial_ms=60_000)
+        everybody = [
+            new_peers(e, table, r, patient) for e, r in zip(endpoints, records, strict=True)
+        ]
+        for peers in everybody:
+            nursery.start_soon(peers.run)
+        for record in records:
+            await record.until(lambda r: is_up(r, times=3))
+        for index, peers in enumerate(everybody):
+            statuses = peers.status()
+            assert [s.peer for s in statuses] == [i for i in IDS if i != IDS[index]]
+            assert {s.state for s in statuses} == {PeerState.CONNECTED}
+            dialled = {s.peer: s.dialled_by_us for s in statuses}
+            assert dialled == {p: IDS[index] < p for p in dialled}, "the lower id dials"
+            assert endpoints[index].connections_open == 3
+            assert peers.connected() == tuple(dialled)
+        assert everybody[0].offer(IDS[3], Priority.VOTES, b"aye")
+        await records[3].until(lambda r: (IDS[0], Priority.VOTES, b"aye") in r.frames)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_restarts_is_connected_again() -> None:
+    async with opened(0) as zero, trio.open_nursery() as nursery:
+        record = Record()
+        async with opened(1) as one, trio.open_nursery() as inner:
+            port = one.address[1]
+            nursery.start_soon(new_peers(zero, {IDS[1]: address_of(one)}, record).run)
+            inner.start_soon(new_peers(one, {IDS[0]: address_of(zero)}, Record()).run)
+            await record.until(is_up)
+            inner.cancel_scope.cancel()
+        await record.until(lambda r: len(r.lost) == 1)
+        assert "goodbye" in record.lost[0][1]
+        async with opened(1, port=port) as one, trio.open_nursery() as inner:
+            inner.start_soon(new_peers(one, {IDS[0]: address_of(zero)}, Record()).run)
+            await record.until(lambda r: is_up(r, times=2))
+            inner.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_was_killed_and_restarts_takes_over_its_old_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other side still believes in the old one, and is the one that should dial."""
+    patient = NetworkSettings(silence_ms_max=30_000)
+    async with opened(0, settings=patient) as zero, trio.open_nursery() as nursery:
+        record = Record()
+        async with opened(1) as one:
+            port = one.address[1]
+            nursery.start_soon(new_peers(zero, {IDS[1]: address_of(one)}, record).run)
+            async with trio.open_nursery() as inner:
+                inner.start_soon(new_peers(one, {IDS[0]: address_of(zero)}, Record()).run)
+                await record.until(is_up)
+                inner.cancel_scope.cancel()
+            monkeypatch.setattr(one._udp, "send", len)  # killed: its goodbye is never sent
+        async with opened(1, port=port) as one, trio.open_nursery() as inner:
+            inner.start_soon(new_peers(one, {IDS[0]: address_of(zero)}, Record()).run)
+            await record.until(lambda r: is_up(r, times=2))
+            inner.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
+
+
+async def test_swapped_certificates_are_named_and_the_rest_goes_on() -> None:
+    """Node 0's table has the addresses of 1 and 2 mixed up."""
+    async with several(4) as (zero, one, two, three), trio.open_nursery() as nursery:
+        mixed_up = {
+            IDS[1]: address_of(two),
+            IDS[2]: address_of(one),
+            IDS[3]: address_of(three),
+        }
+        record = Record()
+        peers = new_peers(zero, mixed_up, record)
+        nursery.start_soon(peers.run)
+        await record.until(lambda r: IDS[3] in r.connected)
+        await until(lambda: all(s.failures for s in peers.status()[:2]))
+        for status in peers.status()[:2]:
+            assert status.last_error.startswith("unknown_key: node ")
+            assert status.state is not PeerState.CONNECTED
+        assert record.connected == [IDS[3]]
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_unknown_key_is_logged_once_and_tried_seldom(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = PeerSettings(backoff_ms_first=1, backoff_ms_max=1, refused_ms=2)
+    async with (
+        opened(0) as zero,
+        opened(1, authorize=lambda _: False) as one,
+        trio.open_nursery() as nursery,
+    ):
+        peers = new_peers(zero, {IDS[1]: address_of(one)}, Record(), settings)
+        nursery.start_soon(peers.run)
+        await until(lambda: peers.status()[0].failures >= 4)
+        nursery.cancel_scope.cancel()
+    assert "key_refused" in peers.status()[0].last_error
+    assert capsys.readouterr().out.count("peer_refused") == 1
+
+
+async def test_both_dialling_at_once_leaves_one_connection() -> None:
+    eager = PeerSettings(fallback_dial_ms=0, backoff_ms_first=1, backoff_ms_max=20)
+    for _ in range(5):
+        async with opened(0) as zero, opened(1) as one, trio.open_nursery() as nursery:
+            records = Record(), Record()
+            near = new_peers(zero, {IDS[1]: address_of(one)}, records[0], eager)
+            far = new_peers(one, {IDS[0]: address_of(zero)}, records[1], eager)
+            nursery.start_soon(near.run)
+            nursery.start_soon(far.run)
+            await until(lambda: settled(near, far, zero.connections_open + one.connections_open))  # noqa: B023
+            status = near.status()[0]
+            assert status.dialled_by_us
+            assert not far.status()[0].dialled_by_us
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_over_its_rate_is_not_read_and_not_dropped() -> None:
+    glacial = PeerSettings(frames_per_s=0.001, frames_burst=5)
+    async with opened(0) as zero, opened(1) as one, trio.open_nursery() as nursery:
+        record = Record()
+        peers = new_peers(zero, {IDS[1]: address_of(one)}, record, glacial)
+        nursery.start_soon(peers.run)
+        far = await one.accept()
+        await record.until(is_up)
+        for i in range(15):
+            assert far.offer(Priority.VOTES, bytes([i]))
+        near = peers.connection_to(IDS[1])
+        assert near is not None
+        waiting = 10 * (LENGTH_BYTES + 1)
+        await until(lambda: near.inbound_bytes == waiting and far.backlog_bytes == 0)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [frame for _, _, frame in record.frames] == [bytes([i]) for i in range(5)]
+        assert record.lost == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_whose_frames_make_no_sense_is_dropped_with_the_reason() -> None:
+    async with opened(0) as zero, opened(1) as one, trio.open_nursery() as nursery:
+        record = Record()
+        record.refuse = MalformedMessage("not a vote")
+        nursery.start_soon(new_peers(zero, {IDS[1]: address_of(one)}, record).run)
+        far = await one.accept()
+        far.offer(Priority.VOTES, b"nonsense")
+        await record.until(lambda r: bool(r.lost))
+        assert record.lost == [(IDS[1], "not a vote")]
+        await far.closed.wait()
+        assert far.close_reason == Closed(CloseKind.MALFORMED, "not a vote", by_peer=True)
+        nursery.cancel_scope.cancel()
+
+
+async def test_somebody_authorized_but_not_in_the_table_is_turned_away() -> None:
+    key = MLDSA87PrivateKey.generate()
+    async with (
+        opened(0, authorize=lambda _: True) as zero,
+        open_endpoint(bind=LOOPBACK, key=key, authorize=lambda _: True) as other,
+        trio.open_nursery() as nursery,
+    ):
+        assert node_id_of(key.public_key()) not in IDS
+        nursery.start_soon(new_peers(zero, {}, Record()).run)
+        connection = await other.connect(address_of(zero), IDS[0], dial_timeout_ms=10_000)
+        await connection.closed.wait()
+        assert connection.close_reason is not None
+        assert connection.close_reason.reason == "not in the table of peers"
+        nursery.cancel_scope.cancel()
+
+
+def test_frames_for_a_peer_that_is_not_connected_are_refused() -> None:
+    async def offer() -> bool:
+        async with opened(0) as zero:
+            peers = new_peers(zero, {IDS[1]: ("127.0.0.1", 9)}, Record())
+            assert not peers.offer(IDS[2], Priority.VOTES, b"to nobody")
+            return peers.offer(IDS[1], Priority.VOTES, b"too early")
+
+    assert not trio.run(offer)
+
+
+# --- which of two connections stays
+
+
+class SlowDialler:
+    """Satisfies Dialler: dials succeed when the test says so, or never."""
+
+    def __init__(self) -> None:
+        self.dialling = trio.Event()
+        self.answer = trio.Event()
+        self.connection: Connection | None = None
+
+    async def connect(
+        self, address: tuple[str, int], expected: NodeId, *, dial_timeout_ms: int
+    ) -> Connection:
+        self.dialling.set()
+        await self.answer.wait()
+        assert self.connection is not None
+        return self.connection
+
+
+def new_link(*, we_are_lower: bool, dialler: SlowDialler, record: Record) -> PeerLink:
+    own, peer = (IDS[0], IDS[1]) if we_are_lower else (IDS[1], IDS[0])
+    return PeerLink(
+        own=own,
+        peer=peer,
+        address=("10.0.0.1", 1),
+        dialler=dialler,
+        events=record,
+        jitter=lambda: 0.0,
+        settings=QUICK,
+    )
+
+
+async def test_the_higher_id_stops_dialling_when_it_is_dialled() -> None:
+    dialler, record = SlowDialler(), Record()
+    link = new_link(we_are_lower=False, dialler=dialler, record=record)
+    theirs, _ = established(is_client=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.keep_connected)
+        await dialler.dialling.wait()
+        link.arrived(theirs)
+        await record.until(is_up)
+        assert link.connection is theirs
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("dial_succeeds", [True, False])
+async def test_the_lower_id_keeps_what_it_dials_and_else_what_it_was_dialled(
+    dial_succeeds: bool,
+) -> None:
+    dialler, record = SlowDialler(), Record()
+    link = new_link(we_are_lower=True, dialler=dialler, record=record)
+    ours, _ = established(is_client=True)
+    theirs, theirs_engine = established(is_client=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.keep_connected)
+        await dialler.dialling.wait()
+        link.arrived(theirs)
+        if dial_succeeds:
+            dialler.connection = ours
+            dialler.answer.set()
+        else:
+            link._dial_scope.cancel()
+        await record.until(is_up)
+        assert link.connection is (ours if dial_succeeds else theirs)
+        assert bool(theirs_engine.closings) is dial_succeeds
+        nursery.cancel_scope.cancel()
+
+
+def established(*, is_client: bool, silence_s: float = 0.0) -> tuple[Connection, FakeEngine]:
+    engine = FakeEngine()
+    connection = Connection(
+        engine=engine,
+        address=("10.0.0.1", 1),
+        is_client=is_client,
+        settings=NetworkSettings(),
+        owner=World().bob,
+        clock=lambda: 100.0,
+    )
+    engine.heard_s = 100.0 - silence_s
+    engine.pending.append(Established(IDS[1]))
+    connection.process(now_s=100.0)
+    return connection, engine
+
+
+@pytest.mark.parametrize(
+    ("we_are_lower", "old_is_ours", "old_silent", "new_stays"),
+    [
+        (True, True, False, False),
+        (True, True, True, True),
+        (True, False, False, True),
+        (False, True, False, True),
+        (False, False, False, True),
+    ],
+    ids=[
+        "ours stays against theirs",
+        "unless it is silent",
+        "theirs yields to theirs",
+        "ours yields to theirs, who are lower",
+        "theirs yields to their newer one",
+    ],
+)
+async def test_of_two_connections_both_sides_keep_the_same(
+    we_are_lower: bool, old_is_ours: bool, old_silent: bool, new_stays: bool
+) -> None:
+    link = new_link(we_are_lower=we_are_lower, dialler=SlowDialler(), record=Record())
+    old, old_engine = established(is_client=old_is_ours, silence_s=60.0 if old_silent else 0.0)
+    new, new_engine = established(is_client=False)
+    link.connection = old
+    link.arrived(new)
+    assert bool(old_engine.closings) is new_stays
+    assert bool(new_engine.closings) is not new_stays
+
+
+def settled(near: Peers, far: Peers, connections: int) -> bool:
+    states = {near.status()[0].state, far.status()[0].state}
+    return connections == 2 and states == {PeerState.CONNECTED}

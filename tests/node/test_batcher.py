@@ -1,0 +1,175 @@
+"""Clients' transactions: all or nothing, once, and answered only when durable."""
+
+import pytest
+import trio
+import trio.testing
+
+from cretonode.core.events import Batch
+from cretonode.core.messages import VertexMessage
+from cretonode.crypto.hashing import hash_of
+from cretonode.dag.payload import each_id, unpack
+from cretonode.dag.vertex import Vertex
+from cretonode.errors import Backpressure, ClientError
+from cretonode.identifiers import (
+    AuthorIndex,
+    Height,
+    SequenceNumber,
+    TransactionId,
+    ValidatorIndex,
+    VertexHash,
+)
+from cretonode.limits import PAYLOAD_BYTES_MAX, TRANSACTION_BYTES_MAX
+from cretonode.node.batcher import Batcher
+
+
+def make_batcher(executed: set[bytes] | None = None, **options: int) -> Batcher:
+    return Batcher(
+        is_executed=(executed or set()).__contains__,
+        wake=lambda: None,
+        waiting_max=options.get("waiting_max", 100),
+        interval_ms=options.get("interval_ms", 20),
+        transactions_max=options.get("transactions_max", 50),
+    )
+
+
+def vertex_of(batch: Batch) -> VertexMessage:
+    vertex = Vertex(
+        author=ValidatorIndex(0),
+        index=AuthorIndex(1),
+        height=Height(1),
+        sequence=SequenceNumber(0),
+        parents=(VertexHash(bytes(32)),),
+        timestamp_ms=1,
+        payload_root=batch.root,
+        payload_bytes=len(batch.payload),
+        transaction_count=batch.count,
+    )
+    return VertexMessage(
+        vertex=vertex, payload=batch.payload, transaction_ids=batch.transaction_ids
+    )
+
+
+async def test_a_client_is_answered_only_when_its_transactions_are_durable() -> None:
+    batcher = make_batcher()
+    answered = []
+    async with trio.open_nursery() as nursery:
+
+        async def client() -> None:
+            answered.append(await batcher.submit([b"a", b"b"]))
+
+        nursery.start_soon(client)
+        await trio.testing.wait_all_tasks_blocked()
+        batch = batcher.take(now_ms=1000)
+        assert list(unpack(batch.payload, batch.count)) == [b"a", b"b"]
+        assert not answered, "taken is not durable"
+        batcher.on_durable(vertex_of(batch), now_ms=1001)
+    assert [a.known for a in answered[0]] == [False, False]
+    assert [a.id for a in answered[0]] == [hash_of(b"a"), hash_of(b"b")]
+
+
+async def test_a_request_larger_than_a_batch_is_answered_after_its_last_part() -> None:
+    batcher = make_batcher(transactions_max=2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"a", b"b", b"c"])
+        await trio.testing.wait_all_tasks_blocked()
+        batcher.on_durable(vertex_of(batcher.take(1000)), 1000)
+        await trio.testing.wait_all_tasks_blocked()
+        assert nursery.child_tasks, "the third transaction is not durable yet"
+        batcher.on_durable(vertex_of(batcher.take(1020)), 1020)
+
+
+async def test_what_waits_or_was_executed_is_known_and_not_taken_twice() -> None:
+    """SPEC C7."""
+    batcher = make_batcher({hash_of(b"old")})
+    accepted = await batcher.submit([b"old"])
+    assert accepted[0].known
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"new", b"new"])
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await batcher.submit([b"new"]))[0].known
+        batch = batcher.take(1000)
+        assert batch.count == 1
+        batcher.on_durable(vertex_of(batch), 1000)
+
+
+async def test_a_final_vertex_frees_its_ids_and_tells_when_it_was_accepted() -> None:
+    batcher = make_batcher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"a"])
+        await trio.testing.wait_all_tasks_blocked()
+        message = vertex_of(batcher.take(1000))
+        batcher.on_durable(message, 1007)
+    assert len(batcher) == 1
+    assert batcher.on_final(message.vertex.hash, message.transaction_ids) == 1007
+    assert len(batcher) == 0
+    assert batcher.on_final(message.vertex.hash, message.transaction_ids) is None
+
+
+async def test_past_its_bound_nothing_of_a_request_is_taken() -> None:
+    """SPEC C6: a clear back-pressure error, never silent loss."""
+    batcher = make_batcher(waiting_max=3)
+    with pytest.raises(Backpressure, match=r"at most 3 .*nothing was accepted"):
+        await batcher.submit([b"a", b"b", b"c", b"d"])
+    assert len(batcher) == 0
+    assert not batcher.is_ready(10**12)
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", bytes(TRANSACTION_BYTES_MAX + 1)], ids=["empty", "one byte too large"]
+)
+async def test_an_impossible_transaction_refuses_the_whole_request(bad: bytes) -> None:
+    batcher = make_batcher()
+    with pytest.raises(ClientError, match="transaction 1 has"):
+        await batcher.submit([b"fine", bad])
+    assert len(batcher) == 0
+
+
+async def test_a_batch_never_outgrows_a_vertex() -> None:
+    batcher = make_batcher()
+    large = [bytes([i]) * (TRANSACTION_BYTES_MAX - 8) for i in range(3)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, large)
+        await trio.testing.wait_all_tasks_blocked()
+        sizes = []
+        for now_ms in (1000, 1020):
+            batch = batcher.take(now_ms)
+            sizes.append(batch.count)
+            assert len(batch.payload) <= PAYLOAD_BYTES_MAX
+            batcher.on_durable(vertex_of(batch), now_ms)
+    assert sizes == [2, 1]
+
+
+async def test_a_batch_waits_for_company_unless_it_is_full() -> None:
+    batcher = make_batcher(interval_ms=20, transactions_max=2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"a"])
+        await trio.testing.wait_all_tasks_blocked()
+        batcher.on_durable(vertex_of(batcher.take(1000)), 1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"b"])
+        await trio.testing.wait_all_tasks_blocked()
+        assert not batcher.is_ready(1019)
+        assert batcher.next_deadline_ms() == 1020
+        assert batcher.is_ready(1020)
+        nursery.start_soon(batcher.submit, [b"c"])
+        await trio.testing.wait_all_tasks_blocked()
+        assert batcher.is_ready(1001), "full"
+        batcher.on_durable(vertex_of(batcher.take(1001)), 1001)
+
+
+async def test_a_closed_batcher_takes_nothing_and_drains() -> None:
+    batcher = make_batcher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"a"])
+        await trio.testing.wait_all_tasks_blocked()
+        batcher.closed = True
+        with pytest.raises(Backpressure, match="shutting down"):
+            await batcher.submit([b"b"])
+        nursery.start_soon(batcher.wait_durable)
+        await trio.testing.wait_all_tasks_blocked()
+        batcher.on_durable(vertex_of(batcher.take(1000)), 1000)
+
+
+def test_ids_travel_in_the_order_of_the_payload() -> None:
+    ids = hash_of(b"a") + hash_of(b"b")
+    assert list(each_id(ids)) == [TransactionId(hash_of(b"a")), TransactionId(hash_of(b"b"))]
