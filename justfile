@@ -54,3 +54,15 @@ pin:
     uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/runtime.txt
     uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml requirements/dev.in -o requirements/dev.txt
     echo rust-just | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -o requirements/just.txt
+
+# Four real nodes agree on the order of a directory's files, and lose one on the way
+demo *arguments: _env
+    {{python}} -m cretonode.cli.main demo {{arguments}}
+
+# A local network of real nodes until Ctrl-C: `just devnet -n 4`
+devnet *arguments: _env
+    {{python}} -m cretonode.cli.main devnet {{arguments}}
+
+# Throughput and finality of real processes: `just bench n=4 rate=10000 seconds=60`
+bench *arguments: _env
+    {{python}} -m bench.throughput {{arguments}}

@@ -98,7 +98,7 @@ class StatusView:
     final: SequenceNumber
     stable: SequenceNumber
     in_flight: int
-    executed_transactions: int  # since genesis
+    executed_transactions: int  # since the start of the process
     waiting_transactions: int  # accepted or being accepted here, not final
     validators: int
     quorum: int

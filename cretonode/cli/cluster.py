@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from cretonode.cli.layout import NodeFiles
-from cretonode.client import AsyncClient, Unreachable
+from cretonode.client import AsyncClient, RetryPolicy, Unreachable
 from cretonode.errors import ConfigError, CretoError
 
 START_S: Final = 30.0
@@ -151,7 +151,7 @@ async def open_cluster(
 
 async def _unready(node: NodeProcess) -> str | None:
     try:
-        async with AsyncClient(node.files.url, timeout_s=2.0) as client:
+        async with AsyncClient(node.files.url, retries=RetryPolicy(attempts_max=1)) as client:
             status = await client.status()
     except Unreachable as error:
         return str(error)

@@ -10,6 +10,7 @@ import click
 import trio
 
 from cretonode.cli.cluster import open_cluster
+from cretonode.cli.demo import demo
 from cretonode.cli.layout import NodeFiles, make_testnet, read_testnet
 from cretonode.cli.main import reported
 from cretonode.cli.output import print_json, print_table
@@ -112,4 +113,4 @@ def _as_json(node: NodeFiles) -> dict[str, object]:
     }
 
 
-COMMANDS: Final = (testnet, devnet)
+COMMANDS: Final = (testnet, devnet, demo)

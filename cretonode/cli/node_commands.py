@@ -10,13 +10,13 @@ import trio
 
 from cretonode.cli.main import reported
 from cretonode.cli.making import make_node
-from cretonode.cli.output import print_json, print_table
+from cretonode.cli.output import plain, print_json, print_table
 from cretonode.config.load import load
 from cretonode.config.schema import Config
 from cretonode.errors import ConfigError
 from cretonode.node.node import Addresses, run_node
 from cretonode.observability.logs import configure
-from cretonode.operator.client import ask
+from cretonode.operator.client import connect
 
 CONFIG_OPTION: Final = click.option(
     "--config",
@@ -57,11 +57,34 @@ def status(config_path: Path | None, socket_path: Path | None, *, as_json: bool)
     if path is None:
         config = load(config_path, environment=os.environ, flags={})
         path = Path(config.node.operator_socket)
-    answer = ask(path, "status")
+    with connect(path) as client:
+        stands, peers = client.status(), client.peers()
     if as_json:
-        print_json(answer)
-        return
-    print_table(f"{answer.get('name', '')}", ["", ""], [[k, v] for k, v in answer.items()])
+        print_json({"status": plain(stands), "peers": [plain(peer) for peer in peers]})
+    else:
+        print_table(
+            f"{stands.name}: {'ready' if stands.ready else stands.reason}",
+            ["", ""],
+            list(plain(stands).items()),
+        )
+        print_table(
+            "the other validators",
+            ["validator", "connected", "round trip", "view", "final", "address", "last error"],
+            [
+                [
+                    peer.name,
+                    "yes" if peer.connected else "NO",
+                    f"{peer.round_trip_ms:.1f} ms" if peer.round_trip_ms is not None else "",
+                    "" if peer.view is None else peer.view,
+                    "" if peer.final is None else peer.final,
+                    peer.address,
+                    peer.last_error,
+                ]
+                for peer in peers
+            ],
+        )
+    if not stands.ready:
+        raise SystemExit(1)
 
 
 def _flags(settings: Sequence[str]) -> dict[str, object]:

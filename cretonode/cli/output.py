@@ -3,15 +3,28 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 
 def print_json(value: object) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(value, indent=2, sort_keys=True))
+
+
+def plain(record: "DataclassInstance") -> dict[str, object]:
+    """Return a record's fields with bytes as hexadecimal text."""
+    return {
+        name: value.hex() if isinstance(value, bytes) else value
+        for name, value in asdict(record).items()
+    }
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

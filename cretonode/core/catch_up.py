@@ -53,7 +53,7 @@ class CatchUp:
         if highest is None:
             return
         if highest.sequence - state.final < GAP_MIN:
-            self.intake.want(highest.anchor, state.committee.leader_of(highest.view))
+            self.intake.want(highest.anchor, state.committee.leader_of(highest.view), certain=True)
             return
         if self._request is None:
             self._ask()
@@ -89,7 +89,7 @@ class CatchUp:
         first = SequenceNumber(state.final + 1)
         self._request = Request(
             peer=peer,
-            last=SequenceNumber(state.final + FETCH_SLOTS_MAX),
+            last=SequenceNumber(min(state.final + FETCH_SLOTS_MAX, self.target)),
             seen=state.final,
             deadline_ms=state.now_ms + 4 * state.timing.fetch_timeout_ms,
         )

@@ -4,7 +4,7 @@ Owns the messages of orphans, the transaction ids of admitted vertices, and the 
 that are wanted. Source: docs/spec/dag.md, section 3.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cretonode.core.effects import Accuse, Lookup, Reason, Refuse, Send, Serve, Store
@@ -14,7 +14,12 @@ from cretonode.core.state import NEVER_MS, State
 from cretonode.dag.graph import Added, Refusal
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import AuthorIndex, ValidatorIndex, VertexHash
-from cretonode.limits import FETCH_HASHES_MAX, LOOKUP_HASHES_MAX
+from cretonode.limits import (
+    AUTHOR_UNFINAL_MAX,
+    FETCH_HASHES_MAX,
+    FETCH_SLOTS_MAX,
+    LOOKUP_HASHES_MAX,
+)
 
 REASON_OF: Final = {
     Refusal.INVALID: Reason.INVALID_VERTEX,
@@ -29,6 +34,7 @@ class Want:
 
     ask_at_ms: int
     ask: ValidatorIndex  # the next to be asked
+    certain: bool  # something certified depends on it: bounds on its author do not count
 
 
 @dataclass(slots=True)
@@ -37,8 +43,9 @@ class Intake:
 
     state: State
     transaction_ids: dict[VertexHash, bytes] = field(default_factory=dict)
-    first_seen: dict[VertexHash, int] = field(default_factory=dict)  # ms; oldest first
     trusted: ValidatorIndex | None = None  # answers a range request: its vertices are wanted
+    _seen: dict[ValidatorIndex, dict[VertexHash, int]] = field(default_factory=dict)
+    _served_ms: dict[ValidatorIndex, int] = field(default_factory=dict)  # last final vertex of each
     _orphans: dict[VertexHash, VertexMessage] = field(default_factory=dict)
     _checking: dict[VertexHash, tuple[ValidatorIndex, VertexMessage]] = field(default_factory=dict)
     _wants: dict[VertexHash, Want] = field(default_factory=dict)
@@ -55,7 +62,7 @@ class Intake:
             return
         if sender == self.state.me:
             self._stored.add(vertex.hash)  # when it was said, or read back at start
-        self._note_index(message)
+        self._check_index(message)
         newest = graph.newest_final.get(vertex.author)
         if newest is not None and vertex.index <= newest.index:
             # It may have been finalized too long ago to be remembered here.
@@ -78,12 +85,27 @@ class Intake:
             if waiting is not None and not graph.knows(absent):
                 self._offer(*waiting)
 
-    def want(self, vertex: VertexHash, ask: ValidatorIndex) -> None:
-        """Get `vertex`, which something certified or accepted depends on, soon."""
+    def want(self, vertex: VertexHash, ask: ValidatorIndex, *, certain: bool) -> None:
+        """Get `vertex`, which something accepted (`certain`: certified) depends on, soon."""
         graph = self.state.graph
-        if graph.knows(vertex) or vertex in graph.orphans or vertex in self._wants:
-            return
-        self._wants[vertex] = Want(self.state.now_ms + self.state.timing.fetch_delay_ms, ask)
+        seeking = [vertex]
+        while seeking:
+            lacking = seeking.pop()
+            if lacking in graph.orphans:
+                if certain and graph.mark_wanted(lacking):
+                    seeking += graph.missing_of(lacking)
+                continue
+            want = self._wants.get(lacking)
+            if want is not None:
+                want.certain = want.certain or certain
+            elif not graph.knows(lacking):
+                ask_at_ms = self.state.now_ms + self.state.timing.fetch_delay_ms
+                self._wants[lacking] = Want(ask_at_ms, ask, certain)
+
+    def prune(self) -> None:
+        """Forget what nothing needs any more: the proposals of a view that is over."""
+        awaited = self.state.graph.is_awaited
+        self._wants = {v: w for v, w in self._wants.items() if w.certain or awaited(v)}
 
     def advance(self) -> None:
         """Ask for what is overdue: who named it first, then everybody else in turn."""
@@ -92,12 +114,15 @@ class Intake:
         for vertex, want in self._wants.items():
             if want.ask_at_ms > state.now_ms:
                 continue
-            asked = due.setdefault(self._next_peer(want), [])
+            want.ask_at_ms = state.now_ms + state.timing.fetch_timeout_ms
+            peer = self._peer_for(want)
+            asked = due.setdefault(peer, [])
             if len(asked) < FETCH_HASHES_MAX:
                 asked.append(vertex)
-                want.ask_at_ms = state.now_ms + state.timing.fetch_timeout_ms
+                # The next time somebody else: a silent peer costs one timeout.
+                want.ask = ValidatorIndex((peer + 1) % state.committee.size)
         for peer, hashes in due.items():
-            if peer != state.me and hashes:
+            if peer != state.me:
                 state.emit(Send(peer, FetchVertices(hashes=tuple(hashes))))
 
     def next_deadline_ms(self) -> int:
@@ -105,21 +130,38 @@ class Intake:
         return min((want.ask_at_ms for want in self._wants.values()), default=NEVER_MS)
 
     def oldest_ms(self) -> int | None:
-        """When the oldest admitted vertex that is not final was first seen."""
-        return next(iter(self.first_seen.values()), None)
+        """Since when some author has waited for one of its vertices to become final.
+
+        An author's wait starts anew with each of its vertices that becomes final: one that
+        branches cannot make others wait for all its branches.
+        """
+        waits = [
+            max(next(iter(seen.values())), self._served_ms.get(author, 0))
+            for author, seen in self._seen.items()
+            if seen and author not in self.state.equivocators
+        ]
+        return min(waits, default=None)
+
+    def seen_ms(self, vertex: Vertex) -> int:
+        """Return when an admitted vertex was first seen."""
+        return self._seen[vertex.author][vertex.hash]
 
     def finalized(self, vertex: Vertex) -> bytes:
         """Let go of a vertex that became final; return its transaction ids."""
-        self.first_seen.pop(vertex.hash, None)
+        del self._seen[vertex.author][vertex.hash]
+        self._served_ms[vertex.author] = self.state.now_ms
         return self.transaction_ids.pop(vertex.hash)
 
     def forget(self) -> None:
         """Drop what is kept only to notice a second vertex for one index."""
-        newest = self.state.graph.newest_final
+        graph = self.state.graph
+        newest = graph.newest_final
         self._by_index = {
             key: message
             for key, message in self._by_index.items()
-            if key[0] not in newest or key[1] + 64 > newest[key[0]].index
+            if message.vertex.hash in graph.admitted
+            or message.vertex.hash in graph.orphans
+            or (key[0] in newest and key[1] + AUTHOR_UNFINAL_MAX > newest[key[0]].index)
         }
 
     def serve(self, peer: ValidatorIndex, hashes: tuple[VertexHash, ...]) -> None:
@@ -128,20 +170,31 @@ class Intake:
 
     def _offer(self, sender: ValidatorIndex, message: VertexMessage) -> None:
         vertex = message.vertex
-        wanted = vertex.hash in self._wants or sender in (self.trusted, self.state.me)
-        added = self.state.graph.add(vertex, wanted=wanted)
+        graph = self.state.graph
+        certain = self._is_certain(sender, vertex)
+        self._orphans[vertex.hash] = message
+        added = graph.add(vertex, wanted=certain)
         if added.refusal is not None:
             self.state.emit(Refuse(sender, REASON_OF[added.refusal]))
-        if added.missing:
-            self._orphans[vertex.hash] = message
+        if vertex.hash in graph.orphans:
             self._wants.pop(vertex.hash, None)
-            self._seek(added.missing, sender)
+            self._seek(added.missing, sender, certain=certain)
         else:
-            self._orphans[vertex.hash] = message
             self._settle(added)
             self._orphans.pop(vertex.hash, None)
+        if graph.knows(vertex.hash) or vertex.hash in graph.orphans:
+            self._by_index.setdefault((vertex.author, vertex.index), _brief(message))
 
-    def _seek(self, missing: tuple[VertexHash, ...], ask: ValidatorIndex) -> None:
+    def _is_certain(self, sender: ValidatorIndex, vertex: Vertex) -> bool:
+        """True when the bounds on what an author may have here do not count for `vertex`."""
+        want = self._wants.get(vertex.hash)
+        if sender == self.state.me or (want is not None and want.certain):
+            return True
+        # As much as 64 sequences can honestly order of one author.
+        held_max = FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX
+        return sender == self.trusted and self.state.graph.held_by(vertex.author) < held_max
+
+    def _seek(self, missing: tuple[VertexHash, ...], ask: ValidatorIndex, *, certain: bool) -> None:
         fresh = tuple(
             parent
             for parent in missing
@@ -149,8 +202,8 @@ class Intake:
             and parent not in self.state.graph.orphans
             and parent not in self._checking
         )
-        for parent in fresh:
-            self.want(parent, ask)
+        for parent in missing:
+            self.want(parent, ask, certain=certain)
         if fresh:
             self.state.emit(Lookup(fresh))
 
@@ -159,39 +212,35 @@ class Intake:
             message = self._orphans.pop(vertex.hash)
             self._wants.pop(vertex.hash, None)
             self.transaction_ids[vertex.hash] = message.transaction_ids
-            if vertex.author not in self.state.equivocators:
-                self.first_seen[vertex.hash] = self.state.now_ms
+            self._seen.setdefault(vertex.author, {})[vertex.hash] = self.state.now_ms
             if vertex.hash in self._stored:
                 self._stored.discard(vertex.hash)
             else:
                 self.state.emit(Store(message))
-        for vertex in added.invalid:
+        for vertex in added.dropped:
             self._orphans.pop(vertex.hash, None)
             self._wants.pop(vertex.hash, None)
 
-    def _note_index(self, message: VertexMessage) -> None:
-        """Keep the first vertex of each (author, index); a second one is evidence."""
+    def _check_index(self, message: VertexMessage) -> None:
+        """Two vertices for one (author, index) are evidence."""
         vertex = message.vertex
-        brief = VertexMessage(
-            vertex=vertex, payload=b"", transaction_ids=b"", signature=message.signature
-        )
-        first = self._by_index.setdefault((vertex.author, vertex.index), brief)
-        if first.vertex.hash != vertex.hash and vertex.author not in self.state.equivocators:
+        first = self._by_index.get((vertex.author, vertex.index))
+        if first is None or first.vertex.hash == vertex.hash:
+            return
+        if vertex.author not in self.state.equivocators:
             self.state.equivocators.add(vertex.author)
-            for held in [h for h in self.first_seen if self._author_of(h) == vertex.author]:
-                del self.first_seen[held]
-            self.state.emit(Accuse(vertex.author, first, brief))
+            self.state.emit(Accuse(vertex.author, first, _brief(message)))
 
-    def _author_of(self, vertex: VertexHash) -> ValidatorIndex:
-        return self.state.graph.admitted[vertex].author
-
-    def _next_peer(self, want: Want) -> ValidatorIndex:
-        """Return whom to ask, and move on so that one silent peer costs one timeout."""
+    def _peer_for(self, want: Want) -> ValidatorIndex:
+        """Return whom to ask: the first connected one from `want.ask` on; itself when alone."""
         state = self.state
-        ask = want.ask
-        for _ in range(state.committee.size):
+        for step in range(state.committee.size):
+            ask = ValidatorIndex((want.ask + step) % state.committee.size)
             if ask != state.me and ask in state.connected:
-                break
-            ask = ValidatorIndex((ask + 1) % state.committee.size)
-        want.ask = ValidatorIndex((ask + 1) % state.committee.size)
-        return ask
+                return ask
+        return state.me
+
+
+def _brief(message: VertexMessage) -> VertexMessage:
+    """Return what evidence needs of a vertex: the payload is left out."""
+    return replace(message, payload=b"", transaction_ids=b"")

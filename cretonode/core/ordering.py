@@ -82,6 +82,7 @@ class Ordering:
         self.slots.clear()
         self.accepted.clear()
         self.said.clear()
+        self.intake.prune()
         kept, self._future = self._future, {}
         for author, votes in kept.items():
             for vote in votes:
@@ -148,14 +149,13 @@ class Ordering:
             return True
         anchor = state.graph.admitted.get(base.anchor)
         if anchor is None:
-            self.intake.want(base.anchor, state.leader)
+            if base.sequence - state.final <= state.committee.parameters.window:
+                self.intake.want(base.anchor, state.leader, certain=True)
             return False
         path = path_from_final(state, anchor)
         if path is None:
-            state.halt(
-                f"the certified base of view {state.view} contradicts the own final anchor "
-                f"of sequence {state.final}: more than f validators lied"
-            )
+            # A lying leader shows different bases to different replicas, and another branch than
+            # this one was certified. Once that one is final past the base, votes go on from it.
             return False
         follow(state, path)
         state.chain.cut(base.sequence)
@@ -170,11 +170,14 @@ class Ordering:
         certified = slot.certified() if slot is not None else None
         proposal = slot.pre_prepare if slot is not None else None
         named = promised or certified or (proposal.anchor if proposal is not None else None)
-        if named is None or sequence > self.high_watermark():
+        if named is None or not state.low < sequence <= self.high_watermark():
+            # At or below the stable checkpoint the journal has forgotten what was voted: what is
+            # missing there comes by commit certificate.
             return False
         anchor = state.graph.admitted.get(named)
         if anchor is None:
-            self.intake.want(named, state.leader)
+            certain = promised is not None or certified is not None
+            self.intake.want(named, state.leader, certain=certain)
             return False
         link = state.chain.link(anchor)
         if not self._fits(link, sequence):

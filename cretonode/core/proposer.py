@@ -80,6 +80,8 @@ class Proposer:
         base = state.base
         assert base is not None
         following = state.chain.top.sequence + 1
+        if following <= state.low:
+            return False  # what was proposed there before a power cut is not known any more
         if state.chain.top.sequence < base.sequence or following > self.ordering.high_watermark():
             return False
         if self.ordering.accepted.get(SequenceNumber(following)) is not None:
@@ -110,16 +112,23 @@ class Proposer:
         )
 
     def _anchor(self, sequence: SequenceNumber) -> Vertex:
-        """Return the next anchor; it names fewer tips when its history would break the bound."""
+        """Return the next anchor; a tip whose history would break the bound is left for later."""
         state = self.state
         self.index = AuthorIndex(self.index + 1)
+        top = state.chain.top.hash
         tips = self._tips()
-        while True:
-            anchor = self._vertex(sequence, (state.chain.top.hash, *tips))
-            history = state.chain.link(anchor).history
-            if not tips or len(history) <= state.committee.history_vertices_max:
-                return anchor
-            tips.pop()
+        anchor = self._vertex(sequence, (top, *tips))
+        if self._fits(anchor):
+            return anchor
+        chosen: list[VertexHash] = []
+        for tip in tips:
+            if self._fits(self._vertex(sequence, (top, *chosen, tip))):
+                chosen.append(tip)
+        return self._vertex(sequence, (top, *chosen))
+
+    def _fits(self, anchor: Vertex) -> bool:
+        history = self.state.chain.link(anchor).history
+        return len(history) <= self.state.committee.history_vertices_max
 
     def _tips(self) -> list[VertexHash]:
         """Return, of each author, the oldest own chain end that no anchor covers yet.

@@ -46,7 +46,7 @@ from cretonode.core.ordering import Ordering
 from cretonode.core.proposer import Proposer
 from cretonode.core.records import OwnVertex
 from cretonode.core.retransmission import Retransmission
-from cretonode.core.state import Restored, State, Timing
+from cretonode.core.state import NEVER_MS, Restored, State, Timing
 from cretonode.core.views import Views
 from cretonode.dag.chain import Chain
 from cretonode.dag.graph import FinalVertex, Graph, genesis_vertex
@@ -102,6 +102,9 @@ class Replica:
             self.views,
         )
         self.catch_up = CatchUp(self.state, self.intake, self.execution, self.retransmission)
+        # An anchor is the highest vertex that its sequence finalized.
+        for vertex in sorted((*restored.recent, restored.final), key=lambda vertex: vertex.height):
+            self.execution.anchors[vertex.finalized_by] = vertex.hash
         self._restored = restored
 
     def start(self, now_ms: int) -> list[Effect]:
@@ -113,11 +116,13 @@ class Replica:
         for message in self._restored.pending:
             self.intake.on_vertex(state.me, message)
         newest = state.graph.newest_final.get(state.me)
-        own = [v for v in state.graph.admitted.values() if v.author == state.me]
+        own = [m.vertex for m in self._restored.pending if m.author == state.me]
         if own:
             self._take_up(max(own, key=lambda vertex: vertex.index))
         elif newest is not None:
             self._take_up(newest)
+        if state.final > state.low and state.final not in promises.checkpoints:
+            self.checkpoints.executed(state.final)  # the crash came before it was stated
         self.views.resume(promises.view_change, promises.new_view)
         self._resume_votes()
         for sequence, digest in sorted(promises.checkpoints.items()):
@@ -157,6 +162,8 @@ class Replica:
 
     def deadline_ms(self) -> int:
         """Return when to step with a Tick, if nothing happens before."""
+        if self.state.halted:
+            return NEVER_MS
         return min(
             self.intake.next_deadline_ms(),
             self.views.next_deadline_ms(),
@@ -203,14 +210,18 @@ class Replica:
     def _settle(self) -> list[Effect]:
         """Let every part do what has become possible; return the effects of this step."""
         before = self.state.final
-        self.views.advance()
-        self.execution.advance()
-        self.ordering.advance()
-        self.execution.advance()
-        self.proposer.advance()
-        self.catch_up.advance()
-        self.intake.advance()
-        self.retransmission.advance()
+        for advance in (
+            self.views.advance,
+            self.execution.advance,
+            self.ordering.advance,
+            self.execution.advance,
+            self.proposer.advance,
+            self.catch_up.advance,
+            self.intake.advance,
+            self.retransmission.advance,
+        ):
+            if not self.state.halted:
+                advance()
         effects = self.state.effects
         self.state.effects = []
         if self.state.final > before:
@@ -222,7 +233,9 @@ class Replica:
     def _forget(self) -> None:
         """Let go of what the stable checkpoint makes superfluous."""
         window = self.state.committee.parameters.window
-        self.state.graph.forget(SequenceNumber(max(0, self.state.low - window)))
+        below = SequenceNumber(max(0, self.state.low - window))
+        self.state.graph.forget(below)
+        self.execution.forget(below)
         self.intake.forget()
 
     def _take_up(self, newest: Vertex | FinalVertex) -> None:

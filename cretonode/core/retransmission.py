@@ -175,7 +175,7 @@ class Retransmission:
             if vertex.index > status.newest[vertex.author]
             and (
                 vertex.author == state.me
-                or (peer == state.leader and self.intake.first_seen.get(vertex.hash, 0) < late_ms)
+                or (peer == state.leader and self.intake.seen_ms(vertex) < late_ms)
             )
         ]
         lacking.sort(key=lambda vertex: vertex.order_key)

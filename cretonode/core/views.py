@@ -38,6 +38,7 @@ class Views:
     entered_ms: int = 0
     _opened: View = View(-1)  # the last view this replica opened as leader
     _failed_views: int = 0  # in a row without progress
+    _shortened_ms: int = 0  # when progress last shortened the timeout: that moment is no failure
     _quorum_left_ms: int = NEVER_MS  # when q validators were first known to be in this view change
     _silent: set[ValidatorIndex] = field(default_factory=set)
     _suspects: dict[ValidatorIndex, tuple[View, int]] = field(default_factory=dict)
@@ -50,6 +51,17 @@ class Views:
             self.state.emit(Say(opened))
         elif said is not None and self.state.base is None:
             self.state.emit(Say(said))
+        elif self._entered_in_silence():
+            self._say_view_change()
+
+    def _entered_in_silence(self) -> bool:
+        """True when the journal ends between entering a view and saying why.
+
+        Nothing was voted in it: a base or a certificate of the view would have been journaled.
+        """
+        state = self.state
+        voted = state.high is not None and state.high.view >= state.view
+        return state.view > 0 and state.base is None and not voted
 
     def step_down(self) -> None:
         """Give the view up: who follows this leader leaves with it."""
@@ -119,7 +131,7 @@ class Views:
         elif state.base is not None and state.leader in state.equivocators - {state.me}:
             self._leave(View(state.view + 1), "equivocation")
         elif state.now_ms >= self._deadline_ms():
-            self._failed_views += 1
+            self._failed_views = min(self._failed_views + 1, BACKOFF_DOUBLINGS_MAX)
             self._leave(View(state.view + 1), "timeout")
         self._note_quorum_left()
         self._try_open()
@@ -134,7 +146,9 @@ class Views:
 
     def progressed(self) -> None:
         """A sequence was finalized: waiting longer has paid off."""
-        self._failed_views = max(0, self._failed_views - 1)
+        if self._failed_views:
+            self._failed_views -= 1
+            self._shortened_ms = self.state.now_ms
 
     def own_view_change(self) -> ViewChange | None:
         """Return the own signed view-change, for sending again."""
@@ -148,10 +162,13 @@ class Views:
 
     def _leave(self, view: View, cause: str) -> None:
         """Promise to vote in nothing below `view` and report the highest certificate."""
-        state = self.state
         self._enter(view, cause)
+        self._say_view_change()
+
+    def _say_view_change(self) -> None:
+        state = self.state
         high = state.high.position if state.high else genesis_position(state.committee.genesis)
-        message = ViewChange(view=view, high=high, certificate=state.high, author=state.me)
+        message = ViewChange(view=state.view, high=high, certificate=state.high, author=state.me)
         state.emit(Persist(SaidViewChange(message)), Say(message))
 
     def _enter(self, view: View, cause: str) -> None:
@@ -206,8 +223,7 @@ class Views:
     # --- timing
 
     def _timeout_ms(self) -> int:
-        doublings = min(self._failed_views, BACKOFF_DOUBLINGS_MAX)
-        return self.state.timing.view_change_timeout_ms << doublings
+        return self.state.timing.view_change_timeout_ms << self._failed_views
 
     def _deadline_ms(self) -> int:
         """When this view has failed: nothing opened it, or something known is not final."""
@@ -219,7 +235,7 @@ class Views:
             oldest = self.entered_ms  # the leader owes the sequence after the base
         if oldest is None:
             return NEVER_MS
-        return max(oldest, self.entered_ms) + self._timeout_ms()
+        return max(oldest, self.entered_ms, self._shortened_ms) + self._timeout_ms()
 
     def _leader_left(self) -> bool:
         """True when the leader of this view itself gave it up."""

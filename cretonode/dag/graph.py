@@ -61,7 +61,7 @@ class Added:
 
     admitted: tuple[Vertex, ...] = ()  # the vertex and orphans it released, parents first
     missing: tuple[VertexHash, ...] = ()  # parents not known here
-    invalid: tuple[Vertex, ...] = ()  # orphans that turned out to break a rule: dropped
+    dropped: tuple[Vertex, ...] = ()  # complete now, but breaking a rule or past a bound
     refusal: Refusal | None = None
 
 
@@ -78,6 +78,7 @@ class Graph:
     final: dict[VertexHash, FinalVertex] = field(default_factory=dict)
     newest_final: dict[ValidatorIndex, FinalVertex] = field(default_factory=dict)
     orphans: dict[VertexHash, Vertex] = field(default_factory=dict)
+    _wanted: set[VertexHash] = field(default_factory=set)  # orphans that bounds do not stop
     _missing: dict[VertexHash, set[VertexHash]] = field(default_factory=dict)
     _children: dict[VertexHash, set[VertexHash]] = field(default_factory=dict)
     _held: defaultdict[ValidatorIndex, int] = field(default_factory=lambda: defaultdict(int))
@@ -106,18 +107,32 @@ class Graph:
         if not wanted and self._held[vertex.author] >= AUTHOR_HELD_MAX:
             return Added(refusal=Refusal.TOO_MANY_HELD)
         if not self._is_valid(vertex):
-            return Added(invalid=(vertex,), refusal=Refusal.INVALID)
+            return Added(dropped=(vertex,), refusal=Refusal.INVALID)
         self._admit(vertex)
-        released, invalid = self._release(vertex.hash)
-        return Added(admitted=(vertex, *released), invalid=tuple(invalid))
+        released, dropped = self._release(vertex.hash)
+        return Added(admitted=(vertex, *released), dropped=tuple(dropped))
+
+    def missing_of(self, orphan: VertexHash) -> tuple[VertexHash, ...]:
+        """Return the parents that `orphan` waits for."""
+        return tuple(sorted(self._missing.get(orphan, ())))
+
+    def is_awaited(self, vertex: VertexHash) -> bool:
+        """True when some orphan waits for `vertex`."""
+        return vertex in self._children
+
+    def mark_wanted(self, orphan: VertexHash) -> bool:
+        """Let `orphan` in when it is complete, whatever its author holds. False: done before."""
+        fresh = orphan not in self._wanted
+        self._wanted.add(orphan)
+        return fresh
 
     def remember_final(self, vertex: FinalVertex) -> Added:
         """Record a finalized vertex that storage knows; return the orphans this settled."""
         assert vertex.hash not in self.admitted, vertex
         self.final[vertex.hash] = vertex
         self._note_newest(vertex)
-        released, invalid = self._release(vertex.hash)
-        return Added(admitted=tuple(released), invalid=tuple(invalid))
+        released, dropped = self._release(vertex.hash)
+        return Added(admitted=tuple(released), dropped=tuple(dropped))
 
     def finalize(self, vertex: Vertex, *, finalized_by: SequenceNumber) -> FinalVertex:
         """Move an admitted vertex to the final ones."""
@@ -212,6 +227,8 @@ class Graph:
             if not wanted and self._orphaned[vertex.author] >= AUTHOR_ORPHANS_MAX:
                 return Added(refusal=Refusal.TOO_MANY_ORPHANS)
             self.orphans[vertex.hash] = vertex
+            if wanted:
+                self._wanted.add(vertex.hash)
             self._orphaned[vertex.author] += 1
             self._missing[vertex.hash] = set(missing)
             for parent in missing:
@@ -220,6 +237,7 @@ class Graph:
 
     def _drop_orphan(self, orphan: VertexHash) -> Vertex:
         vertex = self.orphans.pop(orphan)
+        self._wanted.discard(orphan)
         self._orphaned[vertex.author] -= 1
         for parent in self._missing.pop(orphan):
             children = self._children.get(parent)
@@ -232,7 +250,7 @@ class Graph:
     def _release(self, parent: VertexHash) -> tuple[list[Vertex], list[Vertex]]:
         """Settle, in a fixed order, every orphan whose last missing parent became known."""
         released: list[Vertex] = []
-        invalid: list[Vertex] = []
+        dropped: list[Vertex] = []
         ready = [parent]
         while ready:
             for child in sorted(self._children.pop(ready.pop(), ())):
@@ -242,14 +260,18 @@ class Graph:
                 waiting_for.difference_update([p for p in waiting_for if self.knows(p)])
                 if waiting_for:
                     continue
+                fits = (
+                    child in self._wanted
+                    or self._held[self.orphans[child].author] < AUTHOR_HELD_MAX
+                )
                 vertex = self._drop_orphan(child)
-                if self._is_valid(vertex):
+                if fits and self._is_valid(vertex):
                     self._admit(vertex)
                     released.append(vertex)
                     ready.append(vertex.hash)
                 else:
-                    invalid.append(vertex)
-        return released, invalid
+                    dropped.append(vertex)
+        return released, dropped
 
 
 def _is_anchor_or_genesis(vertex: Vertex | FinalVertex) -> bool:

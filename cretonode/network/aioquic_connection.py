@@ -19,7 +19,7 @@ from aioquic.quic.connection import (
 )
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilder
-from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
 from cretonode.identifiers import NodeId
@@ -27,7 +27,25 @@ from cretonode.network.certificate import Credentials
 from cretonode.network.quic_engine import SocketAddress
 from cretonode.network.tls import PostQuantumContext
 
+TIMER_TICK_S: Final = 0.002  # epoll counts whole milliseconds, and rounds up
+BURST_PACKETS_MAX: Final = 32  # about 2 ms of our own time to make
 CRYPTO_BYTES_MAX: Final = 32_768  # handshake bytes that came out of order, for each packet space
+
+
+class BurstPacer(QuicPacketPacer):
+    """Lets out as much at once as the rate allows between two ticks of the event loop's timer.
+
+    aioquic stops after 16 packets and asks to be called microseconds later; the kernel wakes us
+    after a millisecond or two, so 16 packets each time would be the rate, whatever the window.
+    Source: RFC 9002, section 7.7.
+    """
+
+    def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
+        """Set the rate to that of the window, and the burst to what fits between two ticks."""
+        super().update_rate(congestion_window, smoothed_rtt)
+        assert self.packet_time is not None
+        burst_s = min(TIMER_TICK_S, BURST_PACKETS_MAX * self.packet_time)
+        self.bucket_max = max(self.bucket_max, burst_s)
 
 
 class PostQuantumConnection(QuicConnection):
@@ -52,6 +70,7 @@ class PostQuantumConnection(QuicConnection):
         )
         self._credentials = credentials
         self._authorize = authorize
+        self._loss._pacer = BurstPacer(max_datagram_size=configuration.max_datagram_size)  # noqa: SLF001
         self._limit_streams(self._local_max_streams_bidi, 0)
         self._limit_streams(self._local_max_streams_uni, streams_max)
 

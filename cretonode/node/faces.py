@@ -1,6 +1,7 @@
 """What a node shows to the outside: HTTP interface, metrics, operator socket."""
 
 from pathlib import Path
+from typing import TypeAlias
 
 import trio
 
@@ -8,16 +9,16 @@ from cretonode import __version__
 from cretonode.api.server import serve
 from cretonode.api.settings import ApiSettings
 from cretonode.config.schema import Config
-from cretonode.crypto.canonical import Value
 from cretonode.network.endpoint import Endpoint
 from cretonode.node.driver import Driver
 from cretonode.node.metrics_source import NodeMetrics
 from cretonode.node.service import Service
 from cretonode.observability.scrape import serve_metrics
-from cretonode.operator.protocol import Hello, Request, fields_value
+from cretonode.operator.commands import commands_of
+from cretonode.operator.protocol import Hello
 from cretonode.operator.server import serve_operator
 
-SocketAddress = tuple[str, int]
+SocketAddress: TypeAlias = tuple[str, int]
 
 
 async def serve_faces(
@@ -54,7 +55,7 @@ async def serve_faces(
     await nursery.start(
         serve_operator,
         Path(config.node.operator_socket),
-        Operator(service).answer,
+        commands_of(service),
         Hello(
             software=f"cretonode {__version__}",
             chain_id=service.status().chain_id,

@@ -13,7 +13,7 @@ import trio
 from cretonode.core.committee import Committee
 from cretonode.core.events import PeerConnected, PeerSilent, Received
 from cretonode.core.messages import Message, Status, VertexMessage
-from cretonode.errors import PeerError
+from cretonode.errors import BadSignature, PeerError
 from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.network.frames import Priority
 from cretonode.network.peers import Peers
@@ -52,6 +52,7 @@ class Links:
             if i != me
         }
         self.heard: dict[ValidatorIndex, tuple[View, SequenceNumber]] = {}  # by their own word
+        self.invalid_signatures = 0
         self._index_of = {node_id: ValidatorIndex(i) for i, node_id in enumerate(node_ids)}
         self._inbox = inbox
         self._verification = verification
@@ -62,6 +63,11 @@ class Links:
     def connected(self) -> list[ValidatorIndex]:
         """Return the validators whose hello has come."""
         return [peer for peer, channel in self.channels.items() if channel.greeted]
+
+    @property
+    def verified_signatures(self) -> int:
+        """How many signatures were checked and good. Since the start."""
+        return self._verification.verified_signatures
 
     # --- out
 
@@ -116,6 +122,7 @@ class Links:
                 self._verify_untrusted, frame, limiter=self._limiter
             )
         except PeerError as error:
+            self.invalid_signatures += isinstance(error, BadSignature)
             self._on_refused(index, error)
             raise
         for message in messages:
@@ -127,7 +134,12 @@ class Links:
         return self._verification.messages_untrusted(unpack_frame_untrusted(frame))
 
     async def _watch_silence(self, peers: Peers) -> None:
-        """Tell the core when a connected peer falls silent, and when it is heard again."""
+        """Tell the core when a connected peer falls silent, and when it is heard again.
+
+        Once is not enough: after a standstill of our own everybody seems silent until the socket
+        has been read.
+        """
+        doubted: set[ValidatorIndex] = set()
         while True:
             await trio.sleep(SILENCE_CHECK_S)
             for peer, channel in self.channels.items():
@@ -138,11 +150,14 @@ class Links:
                     SILENCE_MS_MIN,
                     connection.round_trip_ms + 4 * connection.round_trip_variance_ms,
                 )
-                silent = connection.silence_ms > patience_ms
-                if silent and peer not in self._silent:
-                    self._silent.add(peer)
-                    self._inbox.put_own(PeerSilent(peer))
-                elif not silent and peer in self._silent:
+                if connection.silence_ms > patience_ms:
+                    if peer in doubted and peer not in self._silent:
+                        self._silent.add(peer)
+                        self._inbox.put_own(PeerSilent(peer))
+                    doubted.add(peer)
+                    continue
+                doubted.discard(peer)
+                if peer in self._silent:
                     self._silent.discard(peer)
                     self._inbox.put_own(PeerConnected(peer))
 

@@ -41,7 +41,7 @@ class NodeMetrics:
             invalid_signatures=driver.links.invalid_signatures,
             signatures_verified=driver.links.verified_signatures,
             peers_connected=len(driver.links.connected()),
-            quic_connections=self.endpoint.connections,
+            quic_connections=self.endpoint.connections_open,
             network_bytes_sent=counters.bytes_out,
             network_bytes_received=counters.bytes_in,
             disk_bytes=database.disk_bytes,

@@ -166,7 +166,7 @@ async def _work(
                 )
             state = parts.driver.replica.state
             log.info("running", view=state.view, final=state.final, leader=state.leader)
-            on_started(Addresses(endpoint.address, http, metrics))
+            on_started(Addresses(endpoint.address[:2], http, metrics))
             await stop.wait()
             log.info("stopping", intake="closed")
             parts.batcher.closed = True

@@ -3,7 +3,7 @@ import os
 import pytest
 from aioquic.buffer import Buffer  # type: ignore[attr-defined]
 from aioquic.quic.packet import pull_quic_header
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cretonode.network.admission import (
@@ -111,6 +111,7 @@ def test_what_is_no_first_packet_is_dropped(change: object, expected: Drop) -> N
     assert new_door().admit_untrusted(change(datagram), ALICE, now_s=0.0) is expected
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=60), length=st.integers(0, 1300), version_1=st.booleans())
 def test_no_bytes_make_the_door_raise(data: bytes, length: int, version_1: bool) -> None:
     datagram = (data + os.urandom(length))[:1452]

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cretonode.errors import MalformedMessage
@@ -29,6 +29,7 @@ def take_all(decoder: FrameDecoder) -> list[bytes]:
     return list(iter(decoder.take, None))
 
 
+@settings(deadline=None)
 @given(frames=st.lists(st.binary(max_size=300)), cuts=st.lists(st.integers(0, 10_000)))
 def test_frames_survive_any_chunking(frames: list[bytes], cuts: list[int]) -> None:
     decoder = FrameDecoder()
@@ -38,6 +39,7 @@ def test_frames_survive_any_chunking(frames: list[bytes], cuts: list[int]) -> No
     assert decoder.held_bytes == decoder.complete_bytes == 0
 
 
+@settings(deadline=None)
 @given(
     frames=st.lists(st.binary(max_size=300)),
     cuts=st.lists(st.integers(0, 10_000)),
@@ -63,6 +65,7 @@ def test_the_longest_frame_passes() -> None:
     assert decoder.take() == frame
 
 
+@settings(deadline=None)
 @given(length=st.integers(FRAME_BYTES_MAX + 1, 2**32 - 1), before=st.lists(st.binary(max_size=9)))
 def test_an_oversized_frame_is_refused_at_its_length(length: int, before: list[bytes]) -> None:
     decoder = FrameDecoder()

@@ -27,7 +27,7 @@ from tests.network.simulated import engine_settings
 from tests.network.test_handshake import mutated, mutating, only_on
 
 PATIENT = NetworkSettings(
-    handshake_ms_max=1_000,
+    handshake_ms_max=2_000,
     half_open_max=16,
     host_handshakes_per_s=100_000.0,
     host_handshakes_burst=100_000,

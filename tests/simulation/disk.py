@@ -13,6 +13,7 @@ from cretonode.core.messages import CommitCertificate, VertexMessage
 from cretonode.core.records import Record, fold
 from cretonode.core.state import Restored
 from cretonode.dag.graph import FinalVertex, genesis_vertex
+from cretonode.dag.payload import each_id
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
 
@@ -96,7 +97,7 @@ class Disk:
             if vertex.finalized_by > last - parameters.window:
                 recent[vertex.hash] = vertex
         executed = tuple(
-            (s, b"".join(tables.vertices[v.hash].transaction_ids for v in f.vertices))
+            (s, executed_ids(f))
             for s, f in sorted(tables.sequences.items())
             if s > last - parameters.dedup_window
         )
@@ -139,4 +140,13 @@ def final_of(vertex: Vertex, finalized_by: SequenceNumber) -> FinalVertex:
         sequence=vertex.sequence,
         timestamp_ms=vertex.timestamp_ms,
         finalized_by=finalized_by,
+    )
+
+
+def executed_ids(slot: Finalize) -> bytes:
+    return b"".join(
+        id_
+        for ids, skipped in zip(slot.transaction_ids, slot.skipped, strict=True)
+        for bit, id_ in enumerate(each_id(ids))
+        if not skipped >> bit & 1
     )

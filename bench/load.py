@@ -1,0 +1,80 @@
+"""The load generator: offers batches at a rate and times each to acceptance and to finality."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cbor2
+import httpx
+import trio
+
+CBOR = {"content-type": "application/cbor"}
+
+
+@dataclass(slots=True)
+class Timings:
+    """All in seconds. One entry for each batch; `final_s` counts from acceptance."""
+
+    accepted_s: list[float] = field(default_factory=list)
+    final_s: list[float] = field(default_factory=list)
+    transactions: int = 0
+    refused: int = 0  # batches answered 429 or 503
+    failed: list[str] = field(default_factory=list)
+    late_s: float = 0.0  # how far the generator itself fell behind its schedule, at worst
+
+
+async def offer(
+    urls: Sequence[str],
+    *,
+    rate_per_s: float,
+    batch: int,
+    transaction_bytes: int,
+    duration_s: float,
+) -> Timings:
+    """Offer `rate_per_s` transactions in batches, to `urls` in turn, for `duration_s`.
+
+    Open loop: a batch goes out when its time has come, whatever became of those before it.
+    """
+    timings = Timings()
+    limits = httpx.Limits(max_connections=256, max_keepalive_connections=256)
+    async with (
+        httpx.AsyncClient(limits=limits, timeout=30.0) as client,
+        trio.open_nursery() as nursery,
+    ):
+        began_s = trio.current_time()
+        count = round(rate_per_s * duration_s / batch)
+        for number in range(count):
+            due_s = began_s + number * batch / rate_per_s
+            await trio.sleep_until(due_s)
+            timings.late_s = max(timings.late_s, trio.current_time() - due_s)
+            url = urls[number % len(urls)]
+            nursery.start_soon(_one, client, url, batch, transaction_bytes, timings)
+    return timings
+
+
+async def _one(
+    client: httpx.AsyncClient, url: str, batch: int, size: int, timings: Timings
+) -> None:
+    filler = bytes(max(0, size - 16))
+    body = cbor2.dumps([os.urandom(16) + filler for _ in range(batch)])
+    began_s = time.perf_counter()
+    try:
+        answer = await client.post(f"{url}/v1/transactions", content=body, headers=CBOR)
+        if answer.status_code in (429, 503):
+            timings.refused += 1
+            return
+        answer.raise_for_status()
+        accepted_s = time.perf_counter()
+        last = answer.json()["transactions"][-1]["id"]
+        final = await client.get(f"{url}/v1/transactions/{last}", params={"wait": 20_000})
+        final.raise_for_status()
+        if final.json()["sequence"] is None:
+            timings.failed.append("not final after 20 s")
+            return
+    except (httpx.HTTPError, KeyError) as error:
+        timings.failed.append(f"{type(error).__name__}: {error}")
+        return
+    timings.accepted_s.append(accepted_s - began_s)
+    timings.final_s.append(time.perf_counter() - accepted_s)
+    timings.transactions += batch

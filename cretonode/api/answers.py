@@ -1,0 +1,162 @@
+"""What the node knows, written as JSON.
+
+Hashes, ids and node ids are hexadecimal; transactions, signatures and keys are base64.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+
+from cretonode.api.ports import (
+    Accepted,
+    FinalizedView,
+    PeerView,
+    StatusView,
+    TransactionView,
+    ValidatorView,
+    VertexView,
+)
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+def encode(document: Json) -> bytes:
+    """Return `document` in compact form."""
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def encode_accepted(accepted: Iterable[Accepted]) -> bytes:
+    """Return the answer to a submission that does not wait.
+
+    Written by hand because batches are the hot path, and digits and booleans need no escaping.
+    """
+    known = (',"known":false}', ',"known":true}')
+    items = ",".join([f'{{"id":"{item.id.hex()}"{known[item.known]}' for item in accepted])
+    return f'{{"transactions":[{items}]}}'.encode()
+
+
+def encode_waited(
+    accepted: Sequence[Accepted], found: Sequence[TransactionView | None], *, final: bool
+) -> bytes:
+    """Return the answer to a submission that waited for finality."""
+    return encode(
+        {
+            "final": final,
+            "transactions": [
+                {
+                    "id": item.id.hex(),
+                    "known": item.known,
+                    "sequence": None if view is None else view.sequence,
+                    "position": None if view is None else view.position,
+                    "offset": None if view is None else view.offset,
+                }
+                for item, view in zip(accepted, found, strict=True)
+            ],
+        }
+    )
+
+
+def encode_transaction(view: TransactionView) -> bytes:
+    """Return one transaction and where it stands in the order."""
+    return encode(
+        {
+            "id": view.id.hex(),
+            "final": view.sequence is not None,
+            "sequence": view.sequence,
+            "position": view.position,
+            "offset": view.offset,
+            "vertex": None if view.vertex is None else view.vertex.hex(),
+            "transaction": None if view.transaction is None else _base64(view.transaction),
+        }
+    )
+
+
+def encode_finalized(view: FinalizedView) -> bytes:
+    """Return what one sequence finalized."""
+    return encode(
+        {
+            "sequence": view.sequence,
+            "anchor": view.anchor.hex(),
+            "timestamp_ms": view.timestamp_ms,
+            "vertices": [vertex.hex() for vertex in view.vertices],
+            "transactions": [id_.hex() for id_ in view.transactions],
+            "log_root": view.log_root.hex(),
+        }
+    )
+
+
+def vertex_document(view: VertexView) -> Json:
+    """Return one vertex, without its payload."""
+    return {
+        "hash": view.hash.hex(),
+        "author": view.author,
+        "index": view.index,
+        "height": view.height,
+        "anchor_sequence": view.anchor_sequence,
+        "parents": [parent.hex() for parent in view.parents],
+        "timestamp_ms": view.timestamp_ms,
+        "transaction_count": view.transaction_count,
+        "payload_bytes": view.payload_bytes,
+        "sequence": view.sequence,
+        "position": view.position,
+        "signature": _base64(view.signature),
+    }
+
+
+def status_document(view: StatusView) -> Json:
+    """Return where the node stands."""
+    return {
+        "chain_id": view.chain_id,
+        "name": view.name,
+        "index": view.index,
+        "node_id": view.node_id.hex(),
+        "version": view.version,
+        "view": view.view,
+        "leader": view.leader,
+        "view_open": view.view_open,
+        "final": view.final,
+        "stable": view.stable,
+        "in_flight": view.in_flight,
+        "executed_transactions": view.executed_transactions,
+        "waiting_transactions": view.waiting_transactions,
+        "validators": view.validators,
+        "quorum": view.quorum,
+        "faults": view.faults,
+        "connected": view.connected,
+        "ready": view.ready,
+        "reason": view.reason,
+        "tolerance": view.tolerance,
+        "uptime_ms": view.uptime_ms,
+    }
+
+
+def peer_document(view: PeerView) -> Json:
+    """Return one other validator as this node sees it."""
+    return {
+        "index": view.index,
+        "name": view.name,
+        "node_id": view.node_id.hex(),
+        "address": view.address,
+        "connected": view.connected,
+        "round_trip_ms": view.round_trip_ms,
+        "silence_ms": view.silence_ms,
+        "backlog_bytes": view.backlog_bytes,
+        "view": view.view,
+        "final": view.final,
+        "last_error": view.last_error,
+    }
+
+
+def validator_document(view: ValidatorView) -> Json:
+    """Return one member of the committee."""
+    return {
+        "index": view.index,
+        "name": view.name,
+        "node_id": view.node_id.hex(),
+        "address": view.address,
+        "public_key": _base64(view.public_key),
+    }
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")

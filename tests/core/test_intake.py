@@ -1,0 +1,274 @@
+"""Vertices on their way in: checked, held, asked for, and bounded.
+
+The replica is validator 1 of 4, a backup of leader 0 in view 0.
+"""
+
+import pytest
+
+from cretonode.core.effects import Accuse, Effect, Lookup, Reason, Refuse, Serve, Store
+from cretonode.core.events import LookedUp, PeerConnected
+from cretonode.core.messages import UNSIGNED, FetchVertices, VertexMessage
+from cretonode.dag.graph import FinalVertex
+from cretonode.identifiers import ValidatorIndex, VertexHash
+from cretonode.limits import (
+    AUTHOR_HELD_MAX,
+    AUTHOR_ORPHANS_MAX,
+    FETCH_HASHES_MAX,
+    LOOKUP_HASHES_MAX,
+)
+from tests.core.replicas import (
+    ROOT,
+    TIMING,
+    Driven,
+    anchor,
+    anchors,
+    committed,
+    make_replica,
+    named,
+    new_view,
+    of,
+    plain,
+    pre_prepare,
+    prepared,
+    sent,
+    view_change,
+)
+
+A = anchors(0, 4)
+P1 = plain(2, 1)
+P2 = plain(2, 2, P1, ROOT)
+
+
+def connected(me: int = 1) -> Driven:
+    tested = make_replica(me)
+    for peer in range(4):
+        if peer != me:
+            tested.step(PeerConnected(ValidatorIndex(peer)))
+    return tested
+
+
+def asked(effects: list[Effect]) -> dict[int, set[VertexHash]]:
+    """Return who was asked for what."""
+    return {
+        peer: {h for message in sent(effects, FetchVertices, peer) for h in message.hashes}
+        for peer in range(4)
+        if sent(effects, FetchVertices, peer)
+    }
+
+
+def stored(effects: list[Effect]) -> list[VertexHash]:
+    return [named(store.message) for store in of(effects, Store)]
+
+
+def test_parents_are_stored_before_their_children() -> None:
+    """effects.Store: what storage relies on after a cut."""
+    tested = make_replica()
+    top = anchor(0, 1, ROOT, P2)
+    assert stored(tested.hear(top, P2)) == []
+    assert stored(tested.hear(P1)) == [named(P1), named(P2), named(top)]
+
+
+def test_a_vertex_is_stored_once() -> None:
+    tested = make_replica()
+    assert len(of(tested.hear(P1, P1, P2, P1), Store)) == 2
+
+
+def test_the_own_vertex_was_stored_when_it_was_said() -> None:
+    """effects.Say."""
+    assert stored(make_replica(2).hear(P1)) == []
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["on arrival", "as a released orphan"])
+def test_an_invalid_vertex_is_refused_and_not_stored(late: bool) -> None:
+    bad = plain(2, 2, P1, ROOT, height=7)
+    tested = make_replica()
+    effects = tested.hear(*((bad, P1) if late else (P1, bad)))
+    assert stored(effects) == [named(P1)]
+    assert not tested.replica.intake._orphans
+    if not late:
+        assert of(effects, Refuse) == [Refuse(ValidatorIndex(2), Reason.INVALID_VERTEX)]
+
+
+def test_a_second_vertex_for_one_index_is_evidence_without_payloads() -> None:
+    """DESIGN 2, Vertex and Detector: both stay valid."""
+    tested = make_replica()
+    one, two = plain(2, 1, transactions=(b"a",)), plain(2, 1, transactions=(b"b",))
+    effects = tested.hear(one, two, sender=3)
+    (accusation,) = of(effects, Accuse)
+    assert accusation.author == 2
+    for statement, message in ((accusation.first, one), (accusation.second, two)):
+        assert isinstance(statement, VertexMessage)
+        assert (statement.vertex, statement.signature) == (message.vertex, message.signature)
+        assert statement.payload == b""
+        assert statement.signature != UNSIGNED
+    assert stored(effects) == [named(one), named(two)]
+
+
+def test_a_relay_is_not_accused_for_what_it_relays() -> None:
+    tested = make_replica()
+    effects = tested.hear(plain(2, 1), plain(2, 1, transactions=(b"x",)), sender=3)
+    assert [accusation.author for accusation in of(effects, Accuse)] == [2]
+
+
+# --- what lacks
+
+
+def test_a_missing_parent_is_looked_up_and_then_asked_of_who_sent_the_child() -> None:
+    """It may be final and forgotten here, or on its way, or lost."""
+    tested = connected()
+    effects = tested.hear(P2, sender=3)
+    assert of(effects, Lookup) == [Lookup((named(P1),))]
+    assert not asked(effects)
+    assert tested.replica.intake.next_deadline_ms() == tested.now_ms + TIMING.fetch_delay_ms
+    assert asked(tested.wait(TIMING.fetch_delay_ms)) == {3: {named(P1)}}
+
+
+def test_one_silent_peer_costs_one_timeout() -> None:
+    """DESIGN 2, Catch-up."""
+    tested = connected()
+    tested.hear(P2, sender=3)
+    peers = [next(iter(asked(tested.wait(TIMING.fetch_delay_ms))))]
+    peers += [next(iter(asked(tested.wait(TIMING.fetch_timeout_ms)))) for _ in range(4)]
+    assert peers == [3, 0, 2, 3, 0], "everybody else in turn, never itself"
+
+
+def test_only_connected_peers_are_asked() -> None:
+    tested = make_replica()
+    tested.step(PeerConnected(ValidatorIndex(2)))
+    tested.hear(P2, sender=3)
+    assert asked(tested.wait(TIMING.fetch_delay_ms)).keys() == {2}
+
+
+def test_what_has_arrived_is_not_asked_for() -> None:
+    tested = connected()
+    tested.hear(P2, P1)
+    assert not asked(tested.wait(10 * TIMING.fetch_timeout_ms))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [pre_prepare(0, A[0]), prepared(0, A[0]), committed(0, A[0])],
+    ids=["proposed", "prepared", "committed"],
+)
+def test_an_anchor_that_votes_name_is_asked_of_the_leader(message: VertexMessage) -> None:
+    tested = connected()
+    tested.hear(message)
+    assert asked(tested.wait(TIMING.fetch_delay_ms)) == {0: {named(A[0])}}
+
+
+def test_a_parent_that_storage_knows_as_final_settles_the_orphan() -> None:
+    tested = connected()
+    tested.hear(P2)
+    vertex = P1.vertex
+    known = FinalVertex(
+        hash=vertex.hash,
+        author=vertex.author,
+        index=vertex.index,
+        height=vertex.height,
+        sequence=vertex.sequence,
+        timestamp_ms=vertex.timestamp_ms,
+        finalized_by=A[0].vertex.sequence,
+    )
+    assert stored(tested.step(LookedUp((known,), ()))) == [named(P2)]
+    assert not asked(tested.wait(TIMING.fetch_delay_ms))
+
+
+def test_a_vertex_at_or_below_its_authors_newest_final_index_is_looked_up_first() -> None:
+    """An old final vertex received again must not be ordered again."""
+    tested = make_replica()
+    tested.finalize(0, P1, P2, anchor(0, 1, ROOT, P2))
+    other = plain(2, 1, transactions=(b"branch",))
+    effects = tested.hear(other)
+    assert of(effects, Lookup) == [Lookup((named(other),))]
+    assert not of(effects, Store)
+    assert tested.hear(other) == [], "it is being looked up"
+    assert stored(tested.step(LookedUp((), (named(other),)))) == [named(other)]
+
+
+def test_a_vertex_in_memory_as_final_is_nothing_new() -> None:
+    tested = make_replica()
+    tested.finalize(0, P1, anchor(0, 1, ROOT, P1))
+    assert tested.hear(P1) == []
+
+
+def test_a_request_is_served_from_storage_and_cut_to_its_bound() -> None:
+    tested = make_replica()
+    hashes = tuple(VertexHash(i.to_bytes(32, "big")) for i in range(FETCH_HASHES_MAX + 9))
+    effects = tested.hear(FetchVertices(hashes=hashes), sender=3)
+    assert of(effects, Serve) == [Serve(ValidatorIndex(3), vertices=hashes[:FETCH_HASHES_MAX])]
+
+
+# --- bounds
+
+
+def test_the_orphans_of_an_author_are_bounded() -> None:
+    """SPEC C5."""
+    tested = make_replica()
+    missing = anchor(3, 1)
+    for index in range(1, AUTHOR_ORPHANS_MAX + 1):
+        tested.hear(plain(2, index, missing))
+    effects = tested.hear(plain(2, 1_000, missing))
+    assert of(effects, Refuse) == [Refuse(ValidatorIndex(2), Reason.TOO_MANY_ORPHANS)]
+    assert len(tested.replica.intake._orphans) == AUTHOR_ORPHANS_MAX
+
+
+def test_the_vertices_held_of_an_author_are_bounded() -> None:
+    """SPEC C5, C6."""
+    tested = make_replica()
+    for index in range(1, AUTHOR_HELD_MAX + 1):
+        tested.hear(plain(2, index))
+    effects = tested.hear(plain(2, 1_000))
+    assert of(effects, Refuse) == [Refuse(ValidatorIndex(2), Reason.TOO_MANY_HELD)]
+    assert not of(effects, Store)
+
+
+def test_a_chain_sent_backwards_does_not_pass_the_bound_on_orphans() -> None:
+    """SPEC C5. Each vertex makes its missing parent wanted; what is wanted is not counted; so one
+    liar can send an endless chain from its end and have every payload held in memory."""
+    tested = make_replica()
+    chain = [plain(2, 1)]
+    for index in range(2, 4 * AUTHOR_ORPHANS_MAX):
+        chain.append(plain(2, index, chain[-1], ROOT))
+    for message in reversed(chain[1:]):
+        tested.hear(message)
+    assert len(tested.replica.state.graph.orphans) <= AUTHOR_ORPHANS_MAX
+
+
+def test_refused_vertices_leave_nothing_behind() -> None:
+    """SPEC C5. What is kept to notice a second vertex for one index must be bounded as well."""
+    tested = make_replica()
+    for index in range(1, 2 * AUTHOR_HELD_MAX + 200):
+        tested.hear(plain(2, index))
+    assert len(tested.replica.intake._by_index) <= AUTHOR_HELD_MAX + AUTHOR_ORPHANS_MAX
+
+
+def test_what_waits_for_storage_is_bounded() -> None:
+    """SPEC C5."""
+    tested = make_replica()
+    tested.finalize(0, plain(2, 900), anchor(0, 1, ROOT, plain(2, 900)))
+    for index in range(1, LOOKUP_HASHES_MAX + 50):
+        tested.hear(plain(2, index))
+    assert len(tested.replica.intake._checking) == LOOKUP_HASHES_MAX
+
+
+def test_wants_are_forgotten_when_nothing_needs_them_any_more() -> None:
+    """SPEC C5. A leader that proposes anchors which do not exist leaves a want behind in every
+    view it leads; each is asked for every 400 ms for ever."""
+    tested = connected()
+    for view in range(0, 40, 4):
+        ghost = anchor(0, 100 + view)
+        tested.hear(pre_prepare(view, ghost))
+        tested.hear_all(*(view_change(view + 4, author) for author in (2, 3)))
+        tested.hear(new_view(view + 4))
+    assert len(tested.replica.intake._wants) <= 2
+
+
+def test_more_wants_than_fit_a_request_do_not_keep_the_replica_awake() -> None:
+    """A deadline in the past makes the shell spin, and every turn sends 64 more requests."""
+    tested = connected()
+    for author in (0, 2, 3):
+        for index in range(1, 40):
+            ghost = anchor(3 if author != 3 else 2, 500 + 100 * author + index)
+            tested.hear(plain(author, index, ghost), sender=2)
+    tested.wait(TIMING.fetch_delay_ms)
+    assert tested.replica.deadline_ms() > tested.now_ms

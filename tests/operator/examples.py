@@ -1,0 +1,83 @@
+"""Messages, snapshots and a node that shows them."""
+
+from collections.abc import Sequence
+
+from cretonode.api.ports import PeerView, StatusView
+from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
+from cretonode.operator.protocol import Attach, Hello, Message, Refusal, Request, Response
+
+HELLO = Hello(
+    software="cretonode 0.1.0", chain_id="test-chain", name="node-1", node_id=NodeId(bytes(32))
+)
+
+STATUS_VIEW = StatusView(
+    chain_id="test-chain",
+    name="node-1",
+    index=ValidatorIndex(1),
+    node_id=NodeId(b"\x01" * 32),
+    version="0.1.0",
+    view=View(4),
+    leader=ValidatorIndex(0),
+    view_open=True,
+    final=SequenceNumber(120),
+    stable=SequenceNumber(64),
+    in_flight=3,
+    executed_transactions=10_000,
+    waiting_transactions=12,
+    validators=4,
+    quorum=3,
+    faults=1,
+    connected=4,
+    ready=True,
+    reason="",
+    tolerance="1 of 4 may crash or lie",
+    uptime_ms=61_000,
+)
+
+PEER_VIEWS = (
+    PeerView(
+        index=ValidatorIndex(0),
+        name="node-0",
+        node_id=NodeId(bytes(32)),
+        address="127.0.0.1:9001",
+        connected=True,
+        round_trip_ms=1.25,
+        silence_ms=80.0,
+        backlog_bytes=0,
+        view=View(4),
+        final=SequenceNumber(119),
+        last_error="",
+    ),
+    PeerView(
+        index=ValidatorIndex(2),
+        name="node-2",
+        node_id=NodeId(b"\x02" * 32),
+        address="127.0.0.1:9003",
+        connected=False,
+        round_trip_ms=None,
+        silence_ms=None,
+        backlog_bytes=70_000,
+        view=None,
+        final=None,
+        last_error="handshake: the peer has another genesis document",
+    ),
+)
+
+MESSAGES: tuple[Message, ...] = (
+    Attach(software="creto-console 0.1.0"),
+    HELLO,
+    Refusal(reason="16 clients are attached; detach one"),
+    Request(id=7, command="ban", arguments={"node": "node-2", "until_ms": 5}),
+    Response(id=7, ok=True, value=[["a", 1], [b"x", None, True]]),
+    Response(id=8, ok=False, error="there is no command 'dance'"),
+)
+
+
+class FakeNode:
+    """An OperatorSource with nothing behind it."""
+
+    def status(self) -> StatusView:
+        return STATUS_VIEW
+
+    def peers(self) -> Sequence[PeerView]:
+        return PEER_VIEWS
