@@ -42,7 +42,7 @@ simulate *arguments: _env
     {{python}} -m tests.simulation {{arguments}}
 
 # What CI runs: lint, types, tests
-check: lint test
+check: lint test integration
 
 # Mend what can be mended without thinking
 format: _env
@@ -66,3 +66,7 @@ devnet *arguments: _env
 # Throughput and finality of real processes: `just bench n=4 rate=10000 seconds=60`
 bench *arguments: _env
     {{python}} -m bench.throughput {{arguments}}
+
+# Real processes on loopback: agreement, kill -9, power cuts, signals, operators' mistakes
+integration *arguments: _env
+    {{python}} -m pytest integration {{arguments}}

@@ -3,7 +3,7 @@
 Ids are hashes, and a row for each at a random place of the database would cost more than all else
 that finality does. So the newest slots are searched in memory, and from time to time theirs are
 written in sorted runs. Rows follow in the log what they point to, so a crash only loses rows that
-`note` gives back at restart. SPEC P2; figures in docs/storage.md, section 5.
+`note` gives back at restart. SPEC P2; figures in docs/storage.md, section 6.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """A node in memory, for tests of the HTTP interface and of its client."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
@@ -36,11 +36,13 @@ GENESIS = VertexHash(bytes(32))
 class MemoryNode:
     """Satisfies NodePort. One vertex for each submission; `finalize` orders what waits.
 
-    With `instant`, a submission is final as soon as it is accepted. A submission passes `door`
-    first, so a test can hold it there. `failure`, when set, is raised instead of an answer.
+    With `instant`, a submission is final as soon as it is accepted; with `eager`, as soon as
+    somebody waits. A submission passes `door` first, so a test can hold it there. `failure`, when
+    set, is raised instead of an answer.
     """
 
     instant: bool = False
+    eager: bool = False
     waiting_max: int = 10_000
     door: trio.Event = field(default_factory=trio.Event)
     failure: Exception | None = None
@@ -92,15 +94,11 @@ class MemoryNode:
         for vertex, ids in self._waiting:
             sequence = SequenceNumber(len(self.sequences) + 1)
             for id_ in ids:
-                old = self.transactions[id_]
-                self.transactions[id_] = TransactionView(
-                    id=id_,
-                    transaction=old.transaction,
-                    sequence=sequence,
-                    position=0,
-                    offset=old.offset,
-                    vertex=vertex,
+                self.transactions[id_] = replace(
+                    self.transactions[id_], sequence=sequence, position=0
                 )
+            index = next(i for i, view in enumerate(self.vertices) if view.hash == vertex)
+            self.vertices[index] = replace(self.vertices[index], sequence=sequence, position=0)
             self.sequences.append(
                 FinalizedView(
                     sequence=sequence,
@@ -119,6 +117,8 @@ class MemoryNode:
         """See NodePort."""
         if self.failure is not None:
             raise self.failure
+        if wait_ms and self.eager:
+            await self.finalize()
         with trio.move_on_after(wait_ms / 1000):
             async with self._changed:
                 while wait_ms and not self._is_final(id_):

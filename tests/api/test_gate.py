@@ -28,8 +28,8 @@ class Exchange:
         self.scope: HTTPScope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
             "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
-            "root_path": "", "headers": headers, "client": None, "server": None, "state": ConnectionState({}),
-            "extensions": {},
+            "root_path": "", "headers": headers, "client": None, "server": None,
+            "state": ConnectionState({}), "extensions": {},
         }  # fmt: skip
         # As short as Hypercorn's, so that a gate that stops reading is noticed.
         self.to_gate, self._from_client = trio.open_memory_channel[ASGIReceiveEvent](10)

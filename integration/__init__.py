@@ -1,0 +1,1 @@
+"""Real processes, real QUIC, real disks. `just integration`."""
