@@ -17,8 +17,6 @@ from hypercorn.typing import (
     ASGISendEvent,
     HTTPScope,
     Scope,
-    WebsocketResponseStartEvent,
-    WebsocketScope,
 )
 
 from cretonode.api.cors import Cors, Headers, header, is_preflight
@@ -66,9 +64,6 @@ class Gate:
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         """Serve one request."""
-        if scope["type"] == "websocket":
-            await _refuse_websocket(scope, send)
-            return
         assert scope["type"] == "http", scope["type"]
         self._counters.requests += 1
         request = _Request(scope, receive, send, self._cors)
@@ -227,17 +222,6 @@ class _Request:
     async def end(self) -> None:
         """Close the exchange that `begin` left open."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _refuse_websocket(scope: WebsocketScope, send: ASGISendCallable) -> None:
-    problem = Problem("no-such-route", f"no WebSocket at {scope['path']}")
-    headers = [(name.encode(), value.encode()) for name, value in problem.headers().items()]
-    start: WebsocketResponseStartEvent = {
-        "type": "websocket.http.response.start", "status": problem.status, "headers": headers
-    }  # fmt: skip
-    await send(start)
-    body = problem.body()
-    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
 
 
 def _too_large(request_bytes_max: int) -> Problem:

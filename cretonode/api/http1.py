@@ -1,7 +1,8 @@
 """One client's connection: Hypercorn's HTTP/1.1, with its open ends closed.
 
-Hypercorn 0.18 lets a client that reads nothing hold a shielded write for ever, speaks HTTP/2 to
-whoever asks, and answers garbage with an empty body. The only module that knows its classes.
+Hypercorn 0.18 lets a client that reads nothing hold a shielded write for ever, speaks HTTP/2 and
+WebSocket to whoever asks, and answers garbage with an empty body. The only module that knows its
+classes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +25,6 @@ from hypercorn.utils import parse_socket_addr
 from cretonode.api.problems import Problem
 from cretonode.api.settings import HEADER_BYTES_MAX, ApiSettings
 
-WEBSOCKET_BYTES_MAX: Final = 64 * 1024  # nothing takes one yet
 PIECE_BYTES: Final = 64 * 1024  # written under one deadline
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -50,7 +50,11 @@ class ClientStream(trio.abc.HalfCloseableStream):
             try:
                 with trio.fail_after(self._write_s_max):
                     await self._stream.send_all(view[start : start + PIECE_BYTES])
-            except (trio.TooSlowError, trio.BrokenResourceError) as error:
+            except (
+                trio.TooSlowError,
+                trio.BrokenResourceError,
+                trio.BusyResourceError,  # Hypercorn is closing in another task meanwhile
+            ) as error:
                 self.cut()
                 raise trio.BrokenResourceError("the client does not take its answer") from error
 
@@ -124,7 +128,22 @@ class Http1(H11Protocol):
     """HTTP/1.1 whose every refusal is a problem document."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Stay with HTTP/1.1 when asked for HTTP/2, as RFC 9110 section 7.8 permits."""
+        """Stay with HTTP/1.1 when asked for HTTP/2."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        # RFC 9110 7.8: an upgrade may be ignored. No route takes a WebSocket, and for some bytes
+        # after its handshake Hypercorn raises what ends a whole server.
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        await super()._create_stream(
+            h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=headers,
+                http_version=request.http_version,
+            )
+            if len(headers) < len(request.headers)
+            else request
+        )
 
     async def _send_error_response(self, status_code: int) -> None:
         if status_code == 431:
@@ -186,5 +205,4 @@ def hypercorn_config(settings: ApiSettings) -> Config:
     config.include_server_header = False
     config.h11_max_incomplete_size = HEADER_BYTES_MAX
     config.keep_alive_timeout = settings.keep_alive_ms / 1000
-    config.websocket_max_message_size = WEBSOCKET_BYTES_MAX
     return config

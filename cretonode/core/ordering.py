@@ -67,6 +67,20 @@ class Ordering:
         else:
             slot.try_prepared(state.committee, vote.anchor)
 
+    def needs(self, vote: Prepare | Commit) -> bool:
+        """False when `vote` can change nothing any more: its slot has the certificate, or is final.
+
+        Only reads, and may be asked from another thread: a surplus vote need not be verified.
+        """
+        if vote.sequence <= self.state.final:
+            return False
+        slot = self.slots.get(vote.sequence)
+        if slot is None or vote.view != self.state.view:
+            return True
+        if isinstance(vote, Prepare):
+            return slot.prepared is None
+        return slot.committed is None
+
     def on_prepare_certificate(self, certificate: PrepareCertificate) -> None:
         """Let a certificate stand in for the pre-prepare and the prepares it holds."""
         state = self.state

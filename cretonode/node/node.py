@@ -221,7 +221,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         node_ids=node_ids,
         software=f"cretonode {__version__}",
         inbox=inbox,
-        verification=Verification(committee, keys, genesis.crypto_mode),
+        verification=Verification(committee, keys, genesis.crypto_mode, replica.ordering.needs),
         on_refused=_log_refused,
     )
     peers = Peers(

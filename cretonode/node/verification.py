@@ -3,13 +3,14 @@
 Runs in worker threads, a whole frame at a time; the signature library releases the GIL.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from blake3 import blake3
 
 from cretonode.core.certificate import check_shape_untrusted
 from cretonode.core.committee import Committee
-from cretonode.core.messages import Message
+from cretonode.core.messages import Commit, Message, Prepare
 from cretonode.core.statements import Claim, claims_of
 from cretonode.crypto.signatures import CryptoMode, VerifyingKey
 from cretonode.errors import BadSignature
@@ -25,30 +26,40 @@ class Verification:
     """
 
     def __init__(
-        self, committee: Committee, keys: tuple[VerifyingKey, ...], mode: CryptoMode
+        self,
+        committee: Committee,
+        keys: tuple[VerifyingKey, ...],
+        mode: CryptoMode,
+        needs: Callable[[Prepare | Commit], bool],
     ) -> None:
         assert len(keys) == committee.size, (len(keys), committee.size)
         self._committee = committee
         self._keys = keys
         self._mode = mode
+        self._needs = needs
         self._recent: set[bytes] = set()
         self._older: set[bytes] = set()
         self.verified_signatures = 0
+        self.surplus_votes = 0
 
     def messages_untrusted(self, encoded: list[bytes]) -> list[Message]:
-        """Return the messages, every one of them believed.
+        """Return the messages, every one of them believed; votes that can change nothing are left
+        out, unverified, so that a slot costs a quorum of signatures and not n.
 
         Blocks: up to 0.4 ms a signature; call it in a worker thread.
         Raises: MalformedMessage, BadSignature.
         """
-        return [self._message_untrusted(data) for data in encoded]
-
-    def _message_untrusted(self, data: bytes) -> Message:
-        message = decode_message_untrusted(data)
-        check_shape_untrusted(self._committee, message)
-        for claim in claims_of(self._committee, message):
-            self._check_untrusted(claim, message)
-        return message
+        messages = []
+        for data in encoded:
+            message = decode_message_untrusted(data)
+            check_shape_untrusted(self._committee, message)
+            if isinstance(message, Prepare | Commit) and not self._needs(message):
+                self.surplus_votes += 1
+                continue
+            for claim in claims_of(self._committee, message):
+                self._check_untrusted(claim, message)
+            messages.append(message)
+        return messages
 
     def _check_untrusted(self, claim: Claim, message: Message) -> None:
         key = blake3(claim.signature + claim.statement).digest()  # the statement names its author

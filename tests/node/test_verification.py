@@ -1,0 +1,70 @@
+"""From bytes to believed messages: what a peer claims is checked, and only what is needed."""
+
+import dataclasses
+
+import pytest
+
+from cretonode.core.messages import Commit, Message, Prepare, Suspect
+from cretonode.core.statements import statement_of
+from cretonode.crypto.signatures import CryptoMode, SecretKey, Signer, VerifyingKey
+from cretonode.errors import BadSignature, MalformedMessage
+from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash, View
+from cretonode.node.verification import Verification
+from cretonode.wire.messages import encode_message
+from tests.simulation.scenario import committee_of
+
+COMMITTEE = committee_of(4)
+SECRETS = [SecretKey(bytes([i]) * 64) for i in range(4)]
+KEYS = tuple(VerifyingKey(secret.public_key) for secret in SECRETS)
+PREPARE = Prepare(
+    view=View(0),
+    sequence=SequenceNumber(1),
+    anchor=VertexHash(bytes(32)),
+    author=ValidatorIndex(2),
+)
+
+
+def signed(message: Prepare | Commit | Suspect, by: int) -> bytes:
+    signer = Signer(CryptoMode.HYBRID, SECRETS[by])
+    signature = signer.sign(statement_of(COMMITTEE, message))
+    return encode_message(dataclasses.replace(message, signature=signature))
+
+
+def verification(*, needs: bool = True) -> Verification:
+    return Verification(COMMITTEE, KEYS, CryptoMode.HYBRID, lambda _vote: needs)
+
+
+def test_a_message_with_its_author_s_signature_is_believed() -> None:
+    found: list[Message] = verification().messages_untrusted([signed(PREPARE, by=2)])
+    assert [dataclasses.replace(m, signature=b"") for m in found] == [PREPARE]
+
+
+def test_a_signature_by_another_validator_is_refused_and_names_the_victim() -> None:
+    with pytest.raises(BadSignature, match="validator 2 did not make"):
+        verification().messages_untrusted([signed(PREPARE, by=3)])
+
+
+def test_one_bad_message_spoils_its_frame() -> None:
+    with pytest.raises(MalformedMessage):
+        verification().messages_untrusted([signed(PREPARE, by=2), b"\x00"])
+
+
+def test_a_verified_signature_is_not_paid_for_twice() -> None:
+    checks = verification()
+    data = signed(PREPARE, by=2)
+    checks.messages_untrusted([data])
+    checks.messages_untrusted([data])
+    assert checks.verified_signatures == 1
+
+
+def test_a_surplus_vote_is_left_out_without_looking_at_its_signature() -> None:
+    """DESIGN 3: verify only up to a quorum."""
+    checks = verification(needs=False)
+    assert checks.messages_untrusted([signed(PREPARE, by=3)]) == []
+    assert checks.verified_signatures == 0
+
+
+def test_only_votes_can_be_surplus() -> None:
+    checks = verification(needs=False)
+    suspect = Suspect(view=View(0), author=ValidatorIndex(1))
+    assert len(checks.messages_untrusted([signed(suspect, by=1)])) == 1
