@@ -7,7 +7,6 @@ refusal: a connection closed upon unread bytes is reset, and the reset can overt
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 import trio
 from hypercorn.typing import (
     ASGIFramework,
@@ -29,8 +28,6 @@ EVERY_ANSWER: Final[Headers] = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 ]
-
-log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)

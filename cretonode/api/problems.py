@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 from werkzeug.exceptions import (
+    BadHost,
     BadRequest,
     HTTPException,
     MethodNotAllowed,
@@ -109,6 +110,8 @@ def problem_of(error: Exception, *, method: str, path: str) -> Problem:
             return overloaded(str(error), name="backpressure")
         case ClientError():
             return Problem("rejected", str(error))
+        case ExceptionGroup(exceptions=(Exception() as only,)):  # trio's, around one error
+            return problem_of(only, method=method, path=path)
         case HTTPException():
             problem = _problem_of_http(error, method=method, path=path)
             if problem is not None:
@@ -132,6 +135,8 @@ def _problem_of_http(error: HTTPException, *, method: str, path: str) -> Problem
             return Problem("method-not-allowed", detail, allow=allow)
         case NotFound():
             return Problem("no-such-route", f"no path {path} here; GET /docs lists them all")
+        case BadHost():
+            return Problem("malformed-request", "the Host header is not a host and a port")
         case BadRequest():
             return Problem("malformed-request", error.description or "malformed request")
         case _:

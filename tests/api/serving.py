@@ -37,7 +37,7 @@ async def serving(
     async with trio.open_nursery() as nursery:
         start = partial(serve, node, settings, counters=counters)
         address: tuple[str, int] = await nursery.start(start)
-        with trio.fail_after(5):
+        with trio.fail_after(10):
             yield address
         nursery.cancel_scope.cancel()
 
