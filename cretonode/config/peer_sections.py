@@ -65,9 +65,9 @@ class ConsensusSection:
         ),
     )
     slot_interval_ms: int = field(
-        default=60,
+        default=100,
         metadata=about(
-            "The time between a leader's proposals while earlier ones are in flight.",
+            "The time between a leader's proposals under load; with little to order it does not wait.",
             low=1,
             high=10_000,
             unit="milliseconds",

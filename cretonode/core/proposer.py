@@ -20,6 +20,7 @@ from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import AuthorIndex, Height, SequenceNumber, ValidatorIndex, VertexHash
 from cretonode.limits import AUTHOR_UNFINAL_MAX
 
+LIGHT_TRANSACTIONS: Final = 64  # fewer than these are ordered at once
 NO_BATCH: Final = Batch(payload=b"", transaction_ids=b"", root=EMPTY_ROOT, count=0)
 
 
@@ -93,10 +94,22 @@ class Proposer:
         return self._batch is not None or len(state.chain.covered) < len(state.graph.admitted)
 
     def _due_ms(self) -> int:
-        """At once when nothing is in flight; else one proposal per slot interval."""
-        if not self.state.chain.links:
+        """At once when nothing is in flight and little waits; else one proposal per slot interval.
+
+        A slot costs the same whatever it orders, so under load fewer and fuller ones are faster.
+        """
+        if not self.state.chain.links and self._is_light():
             return 0
         return self.proposed_ms + self.state.timing.slot_interval_ms
+
+    def _is_light(self) -> bool:
+        """True when so little waits that company is not worth waiting for."""
+        covered = self.state.chain.covered
+        waiting = self._batch.count if self._batch is not None else 0
+        for vertex in self.state.graph.admitted.values():
+            if vertex.hash not in covered:
+                waiting += vertex.transaction_count
+        return waiting < LIGHT_TRANSACTIONS
 
     def _propose(self) -> None:
         state = self.state

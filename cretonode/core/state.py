@@ -28,7 +28,7 @@ class Timing:
 
     finality_timeout_ms: int = 500
     view_change_timeout_ms: int = 5_000
-    slot_interval_ms: int = 60  # between proposals while earlier ones are in flight
+    slot_interval_ms: int = 100  # between proposals while there is much to order
     status_interval_ms: int = 250  # without progress, while anything is unfinished
     heartbeat_ms: int = 1_000  # between statuses in any case
     fetch_delay_ms: int = 60  # a missing vertex is probably on its way

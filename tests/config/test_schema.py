@@ -24,7 +24,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "finality_timeout_ms": 500,
         "max_pending_vertices": 10000,
         "view_change_timeout_ms": 5000,
-        "slot_interval_ms": 60,
+        "slot_interval_ms": 100,
         "batch_interval_ms": 20,
         "batch_transactions_max": 1000,
     },
