@@ -67,7 +67,7 @@ class ConsensusSection:
     slot_interval_ms: int = field(
         default=100,
         metadata=about(
-            "The time between a leader's proposals under load; with little to order it does not wait.",
+            "The time between a leader's proposals under load; with little to order none is kept.",
             low=1,
             high=10_000,
             unit="milliseconds",
