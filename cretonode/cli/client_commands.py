@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from cretonode.cli.main import EXIT_FAILED, reported
+from cretonode.cli.base import EXIT_FAILED, reported
 from cretonode.cli.output import plain, print_json, print_table
 from cretonode.client import Client, Submitted
 from cretonode.errors import ConfigError

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cretonode.cli.base import EXIT_FAILED, reported
 from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
 from cretonode.cli.layout import make_testnet
-from cretonode.cli.main import EXIT_FAILED, reported
 from cretonode.cli.output import complain, console
 from cretonode.client import AsyncClient
 from cretonode.crypto.hashing import hash_of

@@ -9,10 +9,10 @@ from typing import Final
 import click
 import trio
 
+from cretonode.cli.base import reported
 from cretonode.cli.cluster import open_cluster
 from cretonode.cli.demo import demo
 from cretonode.cli.layout import NodeFiles, make_testnet, read_testnet
-from cretonode.cli.main import reported
 from cretonode.cli.output import print_json, print_table
 from cretonode.config.genesis import read, tolerance
 

@@ -8,7 +8,7 @@ from typing import Final
 import click
 import trio
 
-from cretonode.cli.main import reported
+from cretonode.cli.base import reported
 from cretonode.cli.making import make_node
 from cretonode.cli.output import plain, print_json, print_table
 from cretonode.config.load import load

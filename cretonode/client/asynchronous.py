@@ -128,14 +128,37 @@ class AsyncClient:
     async def _exchange(self, call: Call[Answer]) -> Reply:
         body = bytearray()
         with transport_errors(self.url):
-            async with self._http.stream(
+            request = self._http.build_request(
                 call.method,
                 call.path,
                 params=call.query,
                 content=call.content,
                 headers=headers_of(call),
                 timeout=self._timeouts.of(call),
-            ) as response:
+            )
+            request.stream = _Body(call.content or b"")
+            response = await self._http.send(request, stream=True)
+            try:
                 async for chunk in response.aiter_bytes():
                     add_bounded(body, chunk)
+            finally:
+                await response.aclose()
         return reply_of(response, body)
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's content, without the generator that httpx leaves behind when sending fails.
+
+    Trio warns of such a generator when it is collected, long after and far from the failure.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def __aiter__(self) -> "_Body":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
