@@ -36,7 +36,8 @@ class Performer:
     store: Store
     promises: Promises  # the live values of the journal, for rotation
     limiter: trio.CapacityLimiter
-    _unsynced: bool = False  # the database holds what no sync has covered
+    # The database holds what no sync has covered; at start perhaps what a killed process left.
+    _unsynced: bool = True
     write_latency: LatencyHistogram = field(
         default_factory=lambda: LatencyHistogram(WRITE_BOUNDS_MS)
     )
