@@ -21,15 +21,18 @@ from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
+from aioquic.tls import Epoch
 
 from cretonode.identifiers import NodeId
 from cretonode.network.certificate import Credentials
-from cretonode.network.quic_engine import SocketAddress
+from cretonode.network.quic_engine import Datagram, SocketAddress
 from cretonode.network.tls import PostQuantumContext
 
 TIMER_TICK_S: Final = 0.002  # epoll counts whole milliseconds, and rounds up
 BURST_PACKETS_MAX: Final = 32  # about 2 ms of our own time to make
 CRYPTO_BYTES_MAX: Final = 32_768  # handshake bytes that came out of order, for each packet space
+ACK_DELAY_S: Final = 0.020  # aioquic tells the peer 25 ms (RFC 9000, section 18.2)
+ACK_PACKETS_MAX: Final = 8  # received and not acknowledged before we do so at once
 
 
 class BurstPacer(QuicPacketPacer):
@@ -70,9 +73,17 @@ class PostQuantumConnection(QuicConnection):
         )
         self._credentials = credentials
         self._authorize = authorize
+        self._acknowledged = -1  # the newest packet that our last acknowledgement covered
         self._loss._pacer = BurstPacer(max_datagram_size=configuration.max_datagram_size)  # noqa: SLF001
+        self._loss._cc.on_rtt_measurement = self._on_round_trip  # type: ignore[method-assign]  # noqa: SLF001
         self._limit_streams(self._local_max_streams_bidi, 0)
         self._limit_streams(self._local_max_streams_uni, streams_max)
+
+    def _on_round_trip(self, *, now: float, rtt: float) -> None:  # noqa: ARG002
+        # aioquic's congestion control is told the time with the peer's delay in it, would take
+        # a delayed acknowledgement for a queue that fills, and would leave slow start.
+        control = self._loss._cc  # noqa: SLF001
+        type(control).on_rtt_measurement(control, now=now, rtt=self._loss._rtt_latest)  # noqa: SLF001
 
     @staticmethod
     def _limit_streams(limit: Limit, value: int) -> None:
@@ -119,6 +130,61 @@ class PostQuantumConnection(QuicConnection):
                 frame_type=frame_type,
                 reason_phrase="too many handshake bytes out of order",
             )
+
+    def datagrams_to_send(self, now: float) -> list[Datagram]:
+        """Return what to send, an acknowledgement in it when there is something to send anyway.
+
+        aioquic acknowledges each packet after a millisecond, in a datagram of its own. Between
+        nodes nearly every packet is answered by another one soon, so we wait for that.
+        Source: RFC 9000, sections 13.2.1 and 13.2.2.
+        """
+        if self._handshake_confirmed and not self._close_pending:
+            self._ack_delay = ACK_DELAY_S
+            space = self._spaces[Epoch.ONE_RTT]
+            says_something = self._has_something_to_say()
+            if space.ack_at is not None and (says_something or self._acknowledges_now(space)):
+                space.ack_at = now
+            if not says_something and (space.ack_at is None or space.ack_at > now):
+                self._pacing_at = None
+                return []  # as aioquic would, after building a packet for it
+        datagrams: list[Datagram] = super().datagrams_to_send(now)
+        return datagrams
+
+    def _has_something_to_say(self) -> bool:
+        """Whether aioquic has a frame to send other than an acknowledgement."""
+        path = self._network_paths[0]
+        max_data = self._local_max_data
+        return (
+            any(not stream.sender.buffer_is_empty for stream in self._streams_queue)
+            or self._probe_pending
+            or bool(self._ping_pending)
+            or any(
+                stream.max_stream_data_local_sent != stream.max_stream_data_local
+                for stream in self._streams.values()
+            )
+            or max_data.used * 2 > max_data.value
+            or max_data.sent != max_data.value
+            or len(self._network_paths) > 1
+            or not path.is_validated
+            or bool(path.remote_challenges)
+            or self._handshake_done_pending
+            or bool(self._retire_connection_ids)
+            or any(not issued.was_sent for issued in self._host_cids)
+            or self._streams_blocked_pending
+            or not self._crypto_streams[Epoch.ONE_RTT].sender.buffer_is_empty
+        )
+
+    def _acknowledges_now(self, space: QuicPacketSpace) -> bool:
+        newest = space.ack_queue[-1]
+        missing_before = newest.start > self._acknowledged + 1  # say so early
+        return missing_before or newest.stop > self._acknowledged + ACK_PACKETS_MAX
+
+    def _write_ack_frame(
+        self, builder: QuicPacketBuilder, space: QuicPacketSpace, now: float
+    ) -> None:
+        super()._write_ack_frame(builder, space, now)
+        if space.is_application_data:
+            self._acknowledged = space.largest_received_packet
 
     def _write_stream_limits(
         self,

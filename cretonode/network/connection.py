@@ -79,13 +79,13 @@ class Connection:
         self._inbound = Inbound()
         self._outbound = Outbound(bytes_max=settings.outbound_bytes_max)
         self._readable = trio.lowlevel.ParkingLot()
-        self._held_bytes = 0  # with the engine, not acknowledged
         self.ids: set[ConnectionId] = set()  # that datagrams for us bear
         self.goodbye: Datagram | None = None  # once over: the datagram that told the peer
         self._opened_s = clock()
         self._keep_alive_s = 0.0  # when a packet is due to show that we are there
         self._silence_checks = 0  # in a row that heard nothing
         self._handshake_s = self._opened_s + settings.handshake_ms_max / 1000
+        self._engine_timer_s = self._opened_s
         self.deadline_s = self._handshake_s  # when `process` must be called again
 
     # --- for everybody
@@ -125,7 +125,8 @@ class Connection:
     @property
     def backlog_bytes(self) -> int:
         """Bytes offered and not acknowledged, of all classes."""
-        return self._held_bytes + sum(self._outbound.queued_bytes(p) for p in Priority)
+        held_bytes = self._outbound.held_bytes(self._engine) if self.is_established else 0
+        return held_bytes + sum(self._outbound.queued_bytes(p) for p in Priority)
 
     @property
     def inbound_bytes(self) -> int:
@@ -160,7 +161,8 @@ class Connection:
         Frames that came before the connection ended are still returned.
         Raises: ConnectionLost, when it is over.
         """
-        await trio.lowlevel.checkpoint()
+        if self._inbound.has_frames() or self.close_reason is not None:
+            await trio.lowlevel.checkpoint()
         while True:
             found = self._inbound.take()
             if found is not None:
@@ -226,7 +228,7 @@ class Connection:
         self._check_timers(now_s)
         if self.is_established:
             self._inbound.grant(self._engine)
-            self._held_bytes = self._outbound.feed(self._engine)
+            self._outbound.feed(self._engine)
         datagrams = self._engine.transmit(now_s=now_s)
         if datagrams:
             self.goodbye = datagrams[-1]
@@ -278,9 +280,10 @@ class Connection:
         self._owner.route(connection_id, self)
 
     def _check_timers(self, now_s: float) -> None:
-        timer_s = self._engine.timer_s()
-        if timer_s is not None and timer_s <= now_s:
-            self._engine.handle_timer(now_s=now_s)
+        if self._engine_timer_s <= now_s:  # as it was: what came since waits for the next time
+            timer_s = self._engine.timer_s()
+            if timer_s is not None and timer_s <= now_s:
+                self._engine.handle_timer(now_s=now_s)
         if self._peer is None:
             if now_s >= self._handshake_s:
                 self.abandon("the handshake took too long")
@@ -304,8 +307,9 @@ class Connection:
 
     def _next_timer_s(self) -> float:
         own_s = self._handshake_s if self._peer is None else self._keep_alive_s
-        engine_s = self._engine.timer_s()
-        return own_s if engine_s is None else min(own_s, engine_s)
+        timer_s = self._engine.timer_s()
+        self._engine_timer_s = math.inf if timer_s is None else timer_s
+        return min(own_s, self._engine_timer_s)
 
 
 def _error_of(closed: Closed) -> PeerError:

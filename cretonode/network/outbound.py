@@ -92,35 +92,37 @@ class Outbound:
             lane.stream = engine.open_stream()
             engine.write(lane.stream, bytes([priority]))
 
-    def feed(self, engine: QuicEngine) -> int:
-        """Give the engine what it may hold, and return the bytes it holds unacknowledged.
+    def held_bytes(self, engine: QuicEngine) -> int:
+        """Return the bytes that the engine holds unacknowledged. Only after `open_streams`."""
+        streams = [lane.stream for lane in self._lanes.values() if lane.stream is not None]
+        return sum(engine.backlog(stream).unacknowledged for stream in streams)
+
+    def feed(self, engine: QuicEngine) -> None:
+        """Give the engine what it may hold.
 
         The engine serves its streams in turn, a packet each, so what it holds of one class delays
         another's by a packet or two.
         A class waits while a more urgent one has more than the engine takes, unless the peer
         grants that one nothing: then there is no point in waiting for it.
         """
-        held_bytes = 0
-        wait = False
         for lane in self._lanes.values():
+            if not lane.pieces:
+                continue
             assert lane.stream is not None, "fed before `open_streams`"
             backlog = engine.backlog(lane.stream)
-            held_bytes += backlog.unacknowledged
-            if wait:
-                continue
             room = min(
                 UNSENT_BYTES_MAX - backlog.unsent,
                 UNACKNOWLEDGED_BYTES_MAX - backlog.unacknowledged,
             )
-            held_bytes += _feed_lane(lane, engine, lane.stream, room)
-            wait = bool(lane.pieces) and not backlog.blocked
-        return held_bytes
+            _feed_lane(lane, engine, lane.stream, room)
+            if lane.pieces and not backlog.blocked:
+                return
 
 
-def _feed_lane(lane: _Lane, engine: QuicEngine, stream: StreamId, room: int) -> int:
-    """Write at most `room` bytes of the lane, in one go, and return how many."""
-    if not lane.pieces or room <= 0:
-        return 0
+def _feed_lane(lane: _Lane, engine: QuicEngine, stream: StreamId, room: int) -> None:
+    """Write at most `room` bytes of the lane, in one go."""
+    if room <= 0:
+        return
     parts: list[bytes] = []
     written = 0
     while lane.pieces and written < room:
@@ -130,4 +132,3 @@ def _feed_lane(lane: _Lane, engine: QuicEngine, stream: StreamId, room: int) -> 
     engine.write(stream, b"".join(parts))
     if not lane.pieces:
         lane.drained.unpark_all()
-    return written

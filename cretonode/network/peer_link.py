@@ -245,7 +245,9 @@ class PeerLink:
         )
         while True:
             # Over its rate a peer is read slower: its credit runs out, and then it waits.
-            await trio.sleep(bucket.reserve_s(now_s=trio.current_time()))
+            wait_s = bucket.reserve_s(now_s=trio.current_time())
+            if wait_s > 0.0:
+                await trio.sleep(wait_s)
             priority, frame = await connection.receive()
             await self._events.on_frame(self.peer, priority, frame)
 

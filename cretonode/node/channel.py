@@ -14,12 +14,13 @@ from cretonode.limits import FRAME_BYTES_MAX
 from cretonode.network.frames import Priority
 from cretonode.network.peers import Peers
 from cretonode.network.rate import TokenBucket
-from cretonode.wire.frames import pack_frames
+from cretonode.wire.frames import BUNDLE_MESSAGES_MAX, pack_frames
 from cretonode.wire.hello import Hello, check_hello, decode_hello_untrusted, encode_hello
 
 WAITING_BYTES_MAX: Final = 16 * 1024 * 1024  # of one peer and class; past it what waits is dropped
 FRAMES_PER_S: Final = 90.0  # the receiver reads 100
 FRAMES_BURST: Final = 150
+FRAME_AT_ONCE_BYTES_MAX: Final = FRAME_BYTES_MAX // 2  # with all lengths still one
 
 
 class Channel:
@@ -36,6 +37,10 @@ class Channel:
         self._waiting: dict[Priority, list[bytes]] = {priority: [] for priority in Priority}
         self._waiting_bytes = dict.fromkeys(Priority, 0)
         self._open = False
+        self._busy = False  # `send_forever` has frames in hand
+        self._bucket = TokenBucket(
+            rate_per_s=FRAMES_PER_S, burst=FRAMES_BURST, now_s=trio.current_time()
+        )
         self._wake = trio.Event()
         self._packed = trio.lowlevel.ParkingLot()
 
@@ -59,7 +64,7 @@ class Channel:
         self._reset(open_=False)
 
     def send(self, priority: Priority, message: bytes) -> None:
-        """Let `message` go with the next frame of its class."""
+        """Let `message` go with the next frame of its class, which `flush` sends."""
         if not self._open:
             return
         if self._waiting_bytes[priority] + len(message) > WAITING_BYTES_MAX:
@@ -67,7 +72,12 @@ class Channel:
             self._clear(priority)
         self._waiting[priority].append(message)
         self._waiting_bytes[priority] += len(message)
-        self._wake.set()
+
+    def flush(self, peers: Peers) -> None:
+        """Send what waits: at once when that is one frame and the pace allows it."""
+        for priority in Priority:
+            if self._waiting[priority] and not self._sent_at_once(peers, priority):
+                self._wake.set()
 
     def is_hello_untrusted(self, priority: Priority, frame: bytes) -> bool:
         """True when `frame` is the first of its class, and then it is a hello that suits.
@@ -86,14 +96,32 @@ class Channel:
 
     async def send_forever(self, peers: Peers) -> None:
         """Pack and send what waits, votes first."""
-        bucket = TokenBucket(rate_per_s=FRAMES_PER_S, burst=FRAMES_BURST, now_s=trio.current_time())
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
+            self._busy = True
             for priority in Priority:
                 for frame in self._frames(priority):
-                    await trio.sleep(bucket.reserve_s(now_s=trio.current_time()))
+                    await trio.sleep(self._bucket.reserve_s(now_s=trio.current_time()))
                     await self._offer(peers, priority, frame)
+            self._busy = False
+
+    def _sent_at_once(self, peers: Peers, priority: Priority) -> bool:
+        connection = peers.connection_to(self.node_id)
+        if (
+            self._busy
+            or connection is None
+            or priority not in self._said
+            or self._waiting_bytes[priority] > FRAME_AT_ONCE_BYTES_MAX
+            or len(self._waiting[priority]) > BUNDLE_MESSAGES_MAX
+            or not self._bucket.take(now_s=trio.current_time())
+        ):
+            return False
+        (frame,) = pack_frames(self._waiting[priority], FRAME_BYTES_MAX)
+        if not connection.offer(priority, frame):
+            return False
+        self._clear(priority)
+        return True
 
     def _frames(self, priority: Priority) -> list[bytes]:
         messages = self._waiting[priority]

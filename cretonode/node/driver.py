@@ -110,7 +110,7 @@ class Driver:
     async def _perform(self, effects: list[Effect]) -> None:
         for effect in await self.performer.make_durable(effects):
             self._dispatch(effect)
-        await trio.lowlevel.checkpoint()
+        self.links.flush()
 
     def _dispatch(self, effect: Effect) -> None:
         """Only fills queues; the tasks behind them do the waiting."""

@@ -17,6 +17,7 @@ from cretonode.errors import BadSignature, PeerError
 from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.network.frames import Priority
 from cretonode.network.peers import Peers
+from cretonode.network.rate import TokenBucket
 from cretonode.node.channel import Channel
 from cretonode.node.inbox import Inbox
 from cretonode.node.verification import Verification
@@ -25,6 +26,9 @@ from cretonode.wire.hello import hello_of
 from cretonode.wire.messages import encode_message
 
 VERIFY_THREADS: Final = 2
+SMALL_FRAME_BYTES: Final = 12_288  # two signatures at most: under a millisecond to verify
+SMALL_FRAMES_PER_S: Final = 200.0  # so at most a fifth of the event loop's time
+SMALL_FRAMES_BURST: Final = 20
 SILENCE_CHECK_S: Final = 0.05
 SILENCE_MS_MIN: Final = 300.0  # keep-alives come every 125 ms or sooner
 
@@ -58,7 +62,11 @@ class Links:
         self._verification = verification
         self._on_refused = on_refused
         self._limiter = trio.CapacityLimiter(VERIFY_THREADS)
+        self._small_frames = TokenBucket(
+            rate_per_s=SMALL_FRAMES_PER_S, burst=SMALL_FRAMES_BURST, now_s=trio.current_time()
+        )
         self._silent: set[ValidatorIndex] = set()
+        self._peers: Peers | None = None  # until `run`
 
     def connected(self) -> list[ValidatorIndex]:
         """Return the validators whose hello has come."""
@@ -72,18 +80,25 @@ class Links:
     # --- out
 
     def broadcast(self, message: Message) -> None:
-        """Send to every validator."""
+        """Send to every validator, with the next `flush`."""
         encoded = encode_message(message)
         priority = priority_of(message)
         for channel in self.channels.values():
             channel.send(priority, encoded)
 
     def send(self, peer: ValidatorIndex, message: Message) -> None:
-        """Send to one validator."""
+        """Send to one validator, with the next `flush`."""
         self.channels[peer].send(priority_of(message), encode_message(message))
+
+    def flush(self) -> None:
+        """Let go what was sent since the last call, all of one turn together."""
+        if self._peers is not None:
+            for channel in self.channels.values():
+                channel.flush(self._peers)
 
     async def run(self, peers: Peers) -> None:
         """Own the sending tasks and the watch for silence."""
+        self._peers = peers
         async with trio.open_nursery() as nursery:
             for channel in self.channels.values():
                 nursery.start_soon(channel.send_forever, peers, name=f"send {channel.peer}")
@@ -105,7 +120,7 @@ class Links:
         self.channels[index].lost()
 
     async def on_frame(self, peer: NodeId, priority: Priority, frame: bytes) -> None:
-        """Verify a frame in a worker thread and put its messages into the inbox.
+        """Verify a frame, in a worker thread unless small, and put its messages into the inbox.
 
         Raises: PeerError, which ends the connection.
         """
@@ -118,9 +133,12 @@ class Links:
                 self._inbox.put_own(PeerConnected(index))
             return
         try:
-            messages = await trio.to_thread.run_sync(
-                self._verify_untrusted, frame, limiter=self._limiter
-            )
+            if self._is_small(frame):
+                messages = self._verify_untrusted(frame)
+            else:
+                messages = await trio.to_thread.run_sync(
+                    self._verify_untrusted, frame, limiter=self._limiter
+                )
         except PeerError as error:
             self.invalid_signatures += isinstance(error, BadSignature)
             self._on_refused(index, error)
@@ -129,6 +147,14 @@ class Links:
             if isinstance(message, Status):
                 self.heard[index] = (message.view, message.final)
         await self._inbox.put(index, [Received(index, message) for message in messages])
+
+    def _is_small(self, frame: bytes) -> bool:
+        """Whether to verify on the event loop: for a vote or two the way to a thread and back
+        costs more than the signatures. A busy node has no such frames to spare a thread for.
+        """
+        return len(frame) <= SMALL_FRAME_BYTES and self._small_frames.take(
+            now_s=trio.current_time()
+        )
 
     def _verify_untrusted(self, frame: bytes) -> list[Message]:
         return self._verification.messages_untrusted(unpack_frame_untrusted(frame))

@@ -81,6 +81,7 @@ class SlotServer:
             connection = peers.connection_to(channel.node_id)
             if connection is None:
                 return
+            channel.flush(peers)
             await channel.wait_packed(Priority.BULK)
             await connection.wait_drained(Priority.BULK)
 

@@ -167,6 +167,7 @@ class World:
         self.chance = random.Random(seed)
         self.weather = weather or Weather()
         self.sent_bytes = 0
+        self.datagrams = 0
         self._order = itertools.count()
         self._flying: list[tuple[float, int, SocketAddress, SocketAddress, bytes]] = []
         settings = settings or NetworkSettings(handshake_ms_max=30_000)
@@ -184,6 +185,7 @@ class World:
     def send(self, sender: SocketAddress, datagrams: list[Datagram]) -> None:
         for data, to in datagrams:
             self.sent_bytes += len(data)
+            self.datagrams += 1
             weather = self.weather
             copies = 2 if self.chance.random() < weather.doubled else 1
             for _ in range(copies):
@@ -198,8 +200,8 @@ class World:
         until_s = self.now_s + limit_s
         self._process_everybody()
         while not done():
-            self.now_s = max(self.now_s, self._next_s())
-            if self.now_s > until_s:
+            self.now_s = min(max(self.now_s, self._next_s()), until_s)
+            if self.now_s == until_s:
                 return False
             while self._flying and self._flying[0][0] <= self.now_s:
                 _, _, to, sender, data = heapq.heappop(self._flying)

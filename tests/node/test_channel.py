@@ -1,0 +1,108 @@
+"""One peer's channel: what waits goes out together, in order, behind the hello."""
+
+import trio
+import trio.testing
+
+from cretonode.identifiers import NodeId, ValidatorIndex
+from cretonode.network.frames import Priority
+from cretonode.node.channel import FRAMES_BURST, Channel
+from cretonode.wire.frames import unpack_frame_untrusted
+from cretonode.wire.hello import encode_hello, hello_of
+from tests.simulation.scenario import committee_of
+
+HELLO = hello_of(committee_of(4), "test")
+VOTES = Priority.VOTES
+
+
+class FakePeers:
+    """Satisfies what a channel needs of `network.peers.Peers` and of a connection."""
+
+    is_established = True
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[Priority, bytes]] = []
+        self.has_room = True
+
+    def connection_to(self, peer: NodeId) -> "FakePeers":
+        return self
+
+    def offer(self, priority: Priority, frame: bytes) -> bool:
+        if self.has_room:
+            self.frames.append((priority, frame))
+        return self.has_room
+
+    async def wait_drained(self, priority: Priority) -> None:
+        while not self.has_room:
+            await trio.lowlevel.checkpoint()
+
+    def messages(self) -> list[bytes]:
+        return [m for _, frame in self.frames for m in unpack_frame_untrusted(frame)]
+
+
+async def greeted_channel(peers: FakePeers, nursery: trio.Nursery) -> Channel:
+    channel = Channel(ValidatorIndex(1), NodeId(bytes(32)), HELLO)
+    nursery.start_soon(channel.send_forever, peers)
+    channel.connected()
+    await trio.testing.wait_all_tasks_blocked()
+    assert peers.frames == [(VOTES, encode_hello(HELLO))]
+    peers.frames.clear()
+    return channel
+
+
+async def test_what_one_turn_sends_leaves_at_once_in_one_frame(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    peers = FakePeers()
+    channel = await greeted_channel(peers, nursery)
+    channel.send(VOTES, b"one")
+    channel.send(VOTES, b"two")
+    assert not peers.frames
+    channel.flush(peers)  # type: ignore[arg-type]
+    assert len(peers.frames) == 1
+    assert peers.messages() == [b"one", b"two"]
+
+
+async def test_the_first_frame_of_a_class_goes_behind_its_hello(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    peers = FakePeers()
+    channel = await greeted_channel(peers, nursery)
+    channel.send(Priority.BULK, b"bulk")
+    channel.flush(peers)  # type: ignore[arg-type]
+    await trio.testing.wait_all_tasks_blocked()
+    assert peers.frames[0] == (Priority.BULK, encode_hello(HELLO))
+    assert unpack_frame_untrusted(peers.frames[1][1]) == [b"bulk"]
+
+
+async def test_nothing_overtakes_what_waits_for_room(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    peers = FakePeers()
+    channel = await greeted_channel(peers, nursery)
+    peers.has_room = False
+    for message in (b"one", b"two", b"three"):
+        channel.send(VOTES, message)
+        channel.flush(peers)  # type: ignore[arg-type]
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+    peers.has_room = True
+    with trio.fail_after(5):
+        await channel.wait_packed(VOTES)
+    await trio.testing.wait_all_tasks_blocked()
+    assert peers.messages() == [b"one", b"two", b"three"]
+
+
+async def test_a_chatty_node_keeps_below_the_rate_that_its_peer_reads(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """SPEC: the sender paces itself below the receiver's limit, in fuller frames."""
+    peers = FakePeers()
+    channel = await greeted_channel(peers, nursery)
+    for i in range(2 * FRAMES_BURST):
+        channel.send(VOTES, i.to_bytes(2, "big"))
+        channel.flush(peers)  # type: ignore[arg-type]
+    assert len(peers.frames) < FRAMES_BURST
+    await trio.testing.wait_all_tasks_blocked()
+    await trio.sleep(1.0)
+    assert peers.messages() == [i.to_bytes(2, "big") for i in range(2 * FRAMES_BURST)]
+    assert len(peers.frames) <= FRAMES_BURST + 1
