@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from cretonode.config.genesis import check_against, read
+from cretonode.config.genesis import check_address, check_against, read
 from cretonode.config.load import load
 from cretonode.config.schema import Config
 from cretonode.crypto import keystore
@@ -30,11 +30,13 @@ def make_node(config_path: Path | None, passphrase: bytes | None = None) -> Node
     node_id = make_keys(config, passphrase)
     genesis = read(Path(config.node.genesis_path))
     check_against(config, genesis)
-    if genesis.index_of(node_id) is None:
+    me = genesis.index_of(node_id)
+    if me is None:
         raise ConfigError(
             f"node {short(node_id)} ({config.crypto.key_path}) is not among the validators of "
             f"{config.node.genesis_path}; send node.pub to whoever writes the genesis document"
         )
+    check_address(config, genesis, me)
     identity = Identity(genesis.chain_id, genesis.hash, node_id)
     create_data_directory(Path(config.node.data_dir), identity, Incarnation(0))
     return node_id

@@ -231,6 +231,25 @@ def check_against(config: Config, genesis: Genesis) -> None:
         raise ConfigError("\n".join(problems))
 
 
+def check_address(config: Config, genesis: Genesis, me: ValidatorIndex) -> None:
+    """Pass unless this node would listen where genesis has another validator.
+
+    Then the keys or the files of two nodes are exchanged: each would answer where its peers dial
+    the other. Any other address may be right, as a router may translate it.
+    Raises: ConfigError, which names the two validators.
+    """
+    own = genesis.validators[me]
+    ours = config.network.quic_address
+    for other in genesis.validators:
+        if other.address == ours != own.address:
+            raise ConfigError(
+                f"{config.origins.get('network.listen_addr', 'configuration')}: "
+                f'network.listen_addr is "{ours}", where genesis of chain {genesis.chain_id} has '
+                f"validator {shown(other.name)}, but the key in {config.crypto.key_path} is that "
+                f'of {shown(own.name)} at "{own.address}"; are the keys of two nodes exchanged?'
+            )
+
+
 def tolerance(committee: Committee) -> str:
     """Return, as sentences, how many crashed and malicious validators the chain survives."""
     size, quorum, faults = committee.size, committee.quorum, committee.faults

@@ -49,10 +49,11 @@ class ConsensusSection:
     max_pending_vertices: int = field(
         default=10_000,
         metadata=about(
-            "How many vertices may wait for finality before new transactions are refused.",
+            "How many transactions that this node took may wait for finality before it refuses "
+            "new ones; each counts, however they are packed into vertices.",
             low=1,
             high=1_000_000,
-            unit="vertices",
+            unit="transactions",
         ),
     )
     view_change_timeout_ms: int = field(

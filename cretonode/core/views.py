@@ -187,6 +187,8 @@ class Views:
     def _join(self) -> None:
         """Go to the (f+1)-th highest view heard: at least one honest validator is there."""
         state = self.state
+        if not self.view_changes:
+            return
         views = sorted((message.view for message in self.view_changes.values()), reverse=True)
         if len(views) > state.committee.faults and views[state.committee.faults] > state.view:
             self._leave(views[state.committee.faults], "joined")
@@ -249,6 +251,8 @@ class Views:
 
     def _suspicions(self) -> int:
         state = self.state
+        if not self._suspects and not self.view_changes:
+            return 0
         expired = state.now_ms - 2 * state.timing.suspect_ms
         doubters = {a for a, (v, at) in self._suspects.items() if v == state.view and at > expired}
         doubters |= {a for a, m in self.view_changes.items() if m.view > state.view}

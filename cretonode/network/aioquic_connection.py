@@ -34,6 +34,9 @@ CRYPTO_BYTES_MAX: Final = 32_768  # handshake bytes that came out of order, for 
 ACK_DELAY_S: Final = 0.020  # aioquic tells the peer 25 ms (RFC 9000, section 18.2)
 ACK_PACKETS_MAX: Final = 8  # received and not acknowledged before we do so at once
 
+# aioquic looks packet spaces up by this enum, whose hash is that of its name, made in Python.
+Epoch.__hash__ = object.__hash__  # type: ignore[method-assign]
+
 
 class BurstPacer(QuicPacketPacer):
     """Lets out as much at once as the rate allows between two ticks of the event loop's timer.
@@ -152,16 +155,16 @@ class PostQuantumConnection(QuicConnection):
 
     def _has_something_to_say(self) -> bool:
         """Whether aioquic has a frame to send other than an acknowledgement."""
+        for stream in self._streams_queue:
+            if not stream.sender.buffer_is_empty:
+                return True
+            if stream.max_stream_data_local_sent != stream.max_stream_data_local:
+                return True
         path = self._network_paths[0]
         max_data = self._local_max_data
         return (
-            any(not stream.sender.buffer_is_empty for stream in self._streams_queue)
-            or self._probe_pending
+            self._probe_pending
             or bool(self._ping_pending)
-            or any(
-                stream.max_stream_data_local_sent != stream.max_stream_data_local
-                for stream in self._streams.values()
-            )
             or max_data.used * 2 > max_data.value
             or max_data.sent != max_data.value
             or len(self._network_paths) > 1
@@ -213,6 +216,11 @@ class PostQuantumConnection(QuicConnection):
         return self._handshake_confirmed
 
     @property
+    def has_events(self) -> bool:
+        """Whether `next_event` would return one."""
+        return bool(self._events)
+
+    @property
     def can_transmit(self) -> bool:
         """False until a server has seen its first Initial packet: aioquic would raise."""
         return bool(self._network_paths)
@@ -251,6 +259,14 @@ class PostQuantumConnection(QuicConnection):
             sender._buffer_stop,  # noqa: SLF001
             stream.max_stream_data_remote,
         )
+
+    def release(self) -> None:
+        """Let go of everything; nothing may be asked of the connection after that.
+
+        Its parts refer to one another, so that they would wait for the garbage collector: some
+        80 KiB for each stranger refused, and hundreds of them before it looks.
+        """
+        vars(self).clear()
 
     def raise_limit(self, stream_id: int, byte_count: int) -> None:
         """Grant the peer so many more bytes on its stream."""

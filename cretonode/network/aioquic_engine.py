@@ -159,6 +159,7 @@ class AioquicEngine:
         self._established = False
         self._over = False  # `Closed` was reported
         self._own_close: CloseKind | None = None
+        self._last_times: PathTimes | None = None  # once released
 
     @property
     def connection_id(self) -> ConnectionId:
@@ -172,14 +173,14 @@ class AioquicEngine:
 
     def receive_untrusted(self, datagram: bytes, address: SocketAddress, *, now_s: float) -> None:
         """Take one datagram in."""
-        if self._guarded.error is None:
+        if self._works:
             with self._guarded("receive"):
                 self._quic.receive_datagram(datagram, address, now_s)
 
     def transmit(self, *, now_s: float) -> list[Datagram]:
         """Return what to send now."""
         datagrams: list[Datagram] = []
-        if self._guarded.error is None and self._quic.can_transmit:
+        if self._works and self._quic.can_transmit:
             with self._guarded("transmit"):
                 datagrams = self._quic.datagrams_to_send(now_s)
         return datagrams
@@ -187,21 +188,21 @@ class AioquicEngine:
     def timer_s(self) -> float | None:
         """Return when `handle_timer` wants to be called; None: not at all."""
         timer_s: float | None = None
-        if self._guarded.error is None and self._quic.can_transmit:
+        if self._works and self._quic.can_transmit:
             with self._guarded("timer"):
                 timer_s = self._quic.get_timer()
         return timer_s
 
     def handle_timer(self, *, now_s: float) -> None:
         """Do what was due at `now_s`."""
-        if self._guarded.error is None and self._quic.can_transmit:
+        if self._works and self._quic.can_transmit:
             with self._guarded("handle timer"):
                 self._quic.handle_timer(now_s)
 
     def events(self) -> list[EngineEvent]:
         """Return what happened since the last call, oldest first."""
         found: list[EngineEvent] = []
-        if self._over:
+        if self._over or (self._established and self._is_uneventful()):
             return found
         with self._guarded("events"):
             self._established_before(found)
@@ -250,6 +251,8 @@ class AioquicEngine:
 
     def path_times(self) -> PathTimes:
         """Return the round trip and when the peer was last heard."""
+        if self._last_times is not None:
+            return self._last_times
         smoothed, variance = self._quic.round_trip_s
         return PathTimes(
             round_trip_s=smoothed, round_trip_variance_s=variance, heard_s=self._quic.heard_s
@@ -261,6 +264,20 @@ class AioquicEngine:
             self._own_close = kind
         with self._guarded("close"):
             self._quic.close(error_code=code.value, reason_phrase=reason)
+
+    def release(self) -> None:
+        """Free what is held, once `Closed` was taken."""
+        assert self._over, "it goes on"
+        self._last_times = self.path_times()
+        self._quic.release()
+
+    @property
+    def _works(self) -> bool:
+        return not self._over and self._guarded.error is None
+
+    def _is_uneventful(self) -> bool:
+        quic = self._quic
+        return not quic.has_events and self._guarded.error is None and quic.close_notice is None
 
     def _established_before(self, found: list[EngineEvent]) -> None:
         # A client that has sent its Finished may still be refused: `is_confirmed` is the

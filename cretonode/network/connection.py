@@ -225,6 +225,8 @@ class Connection:
             return []
         self.goodbye = None
         self._take_events()
+        if self.closed.is_set():
+            return []
         self._check_timers(now_s)
         if self.is_established:
             self._inbound.grant(self._engine)
@@ -274,6 +276,7 @@ class Connection:
         self._settled.set()
         self._outbound.wake_all()
         self._readable.unpark_all()
+        self._engine.release()
 
     def _add_id(self, connection_id: ConnectionId) -> None:
         self.ids.add(connection_id)

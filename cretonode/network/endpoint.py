@@ -33,6 +33,8 @@ from cretonode.network.udp import UdpSocket, is_loopback, open_udp, resolve
 
 DRAIN_CALLS_MAX: Final = 32  # reads in a row before the other tasks get their turn
 FAULT_LOG_S: Final = 60.0
+REFUSAL_LOG_S: Final = 60.0
+UNREMARKABLE: Final = {CloseKind.GOODBYE, CloseKind.FAULT}  # a fault has a line of its own
 FAR_S: Final = 3600.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -99,6 +101,7 @@ class Endpoint:
         self._wakeup = trio.Event()
         self._send_scope = trio.CancelScope()  # its deadline: when the send task looks by itself
         self._fault_log = Seldom(interval_s=FAULT_LOG_S)
+        self._refusal_log = Seldom(interval_s=REFUSAL_LOG_S)
         self._closing = False
         self._arrivals, self._accepted = trio.open_memory_channel[Connection](
             settings.accept_queue_max
@@ -235,6 +238,7 @@ class Endpoint:
             self.counters.connections_ended[closed.kind.value] += 1
         else:
             self.counters.handshakes_refused[closed.kind.value] += 1
+            self._log_refused(connection, closed)
         silent = closed.by_peer or closed.kind in (CloseKind.FAULT, CloseKind.SILENT)
         goodbye = None if silent else connection.goodbye
         self._lingering.add(connection.ids, goodbye, now_s=trio.current_time())
@@ -248,7 +252,7 @@ class Endpoint:
         self.counters.bytes_in += len(datagram)
         destination = destination_untrusted(datagram)
         if destination is None:
-            self._drop(Drop.NOT_QUIC)
+            self._drop(Drop.NOT_QUIC, address)
             return
         connection = self._routes.get(destination)
         if connection is None:
@@ -265,7 +269,7 @@ class Endpoint:
             if goodbye is not None:
                 self._transmit([goodbye])
             else:
-                self._drop(Drop.NO_ROUTE)
+                self._drop(Drop.NO_ROUTE, address)
             return
         try:
             answer = self._admission.admit_untrusted(datagram, address, now_s=now_s)
@@ -274,7 +278,7 @@ class Endpoint:
             return
         match answer:
             case Drop():
-                self._drop(answer)
+                self._drop(answer, address)
             case Retry(datagram=retry):
                 self.counters.retries_sent += 1
                 self._transmit([(retry, address)])
@@ -285,7 +289,7 @@ class Endpoint:
         self, admit: Admit, datagram: bytes, address: SocketAddress, *, now_s: float
     ) -> None:
         if self._closing or self._inbound_count >= self._settings.inbound_max:
-            self._drop(Drop.FULL)
+            self._drop(Drop.FULL, address)
             return
         engine = make_server(
             self._engine_settings(address, self._authorize),
@@ -319,7 +323,11 @@ class Endpoint:
                 sent = self._transmit(datagrams)
                 if sent < len(datagrams):  # the kernel's buffer is full: to QUIC they are lost
                     self.counters.datagrams_dropped["send"] += len(datagrams) - sent
-        self._send_scope.deadline = self._next_deadline_s(now_s)
+        # Nearly every packet puts the keep-alive off. To be woken a little early once in a while
+        # costs less than to move a deadline for each.
+        next_s = self._next_deadline_s(now_s)
+        if next_s < self._send_scope.deadline:
+            self._send_scope.deadline = next_s
 
     def _next_deadline_s(self, now_s: float) -> float:
         return min((c.deadline_s for c in self._connections), default=now_s + FAR_S)
@@ -345,8 +353,34 @@ class Endpoint:
             on_fault=self._on_fault,
         )
 
-    def _drop(self, reason: Drop) -> None:
+    def _drop(self, reason: Drop, address: SocketAddress) -> None:
         self.counters.datagrams_dropped[reason.value] += 1
+        if reason is Drop.NO_ROUTE:  # what was under way when a connection ended
+            return
+        if self._refusal_log.allows(f"drop {reason.value}", now_s=trio.current_time()):
+            log.warning(
+                "datagram_dropped",
+                address=address,
+                kind=reason.value,
+                count=self.counters.datagrams_dropped[reason.value],
+            )
+
+    def _log_refused(self, connection: Connection, closed: Closed) -> None:
+        """Say whom we turned away, once a minute for each kind: a stranger fills no disk.
+
+        What we dialled ourselves is the dialler's to report.
+        """
+        given_up_there = closed.kind is CloseKind.ABANDONED and closed.by_peer
+        if connection.is_client or given_up_there or closed.kind in UNREMARKABLE:
+            return
+        if self._refusal_log.allows(closed.kind.value, now_s=trio.current_time()):
+            log.warning(
+                "handshake_refused",
+                address=connection.address,
+                kind=closed.kind.value,
+                reason=closed.reason,
+                count=self.counters.handshakes_refused[closed.kind.value],
+            )
 
     def _on_fault(self, where: str, error: Exception) -> None:
         self.counters.engine_faults[where] += 1

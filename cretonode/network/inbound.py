@@ -12,6 +12,7 @@ from cretonode.errors import MalformedMessage
 from cretonode.limits import FRAME_BYTES_MAX
 from cretonode.network.frames import (
     LENGTH_BYTES,
+    PRIORITIES,
     FrameDecoder,
     Priority,
     read_priority_untrusted,
@@ -76,7 +77,7 @@ class Inbound:
 
     def take(self) -> tuple[Priority, bytes] | None:
         """Remove and return the oldest whole frame of the most urgent class that has one."""
-        for priority in Priority:
+        for priority in PRIORITIES:
             lane = self._by_priority.get(priority)
             if lane is not None:
                 frame = lane.decoder.take()

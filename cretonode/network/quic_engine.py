@@ -152,5 +152,8 @@ class QuicEngine(Protocol):
     def path_times(self) -> PathTimes:
         """Return the round trip and when the peer was last heard."""
 
+    def release(self) -> None:
+        """Free what is held, once `Closed` was taken. Only `path_times` may be asked after that."""
+
     def close(self, code: CloseCode, kind: CloseKind, reason: str) -> None:
         """End the connection; the next `transmit` tells the peer."""

@@ -221,7 +221,8 @@ class PostQuantumContext(tls.Context):
             raise tls.AlertBadCertificate(str(error)) from None
         node_id = node_id_of(key)
         if not self._authorize(node_id):
-            raise AlertAccessDenied(f"node {short(node_id)} is not allowed here")
+            wrong = "answers, and not the one dialled" if self._is_client else "is not allowed here"
+            raise AlertAccessDenied(f"node {short(node_id)} {wrong}")
         self._peer_key = key
 
     def _check_certificate_verify_signature(self, verify: tls.CertificateVerify) -> None:

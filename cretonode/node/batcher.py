@@ -37,11 +37,14 @@ class Submission:
 
 @dataclass(slots=True)
 class Batcher:
-    """Bound: `waiting_max` transactions and WAITING_BYTES_MAX wait for a vertex."""
+    """Bound: `pending_max` transactions are taken and not final, and of them WAITING_BYTES_MAX
+    bytes wait for a vertex. So whoever is taken waits for so many at most, and past what the
+    network orders clients are told at once instead of ever later.
+    """
 
     is_executed: Callable[[TransactionId], bool]
     wake: Callable[[], None]
-    waiting_max: int
+    pending_max: int
     interval_ms: int
     transactions_max: int
     closed: bool = False
@@ -132,6 +135,11 @@ class Batcher:
     def _check(self, transactions: Sequence[bytes]) -> None:
         if self.closed:
             raise Backpressure("this node is shutting down; nothing was accepted")
+        if len(transactions) > self.pending_max:
+            raise ClientError(
+                f"{len(transactions)} transactions in one request; at most {self.pending_max} "
+                "may wait for finality here (consensus.max_pending_vertices)"
+            )
         for position, transaction in enumerate(transactions):
             if not 1 <= len(transaction) <= TRANSACTION_BYTES_MAX:
                 raise ClientError(
@@ -141,13 +149,15 @@ class Batcher:
 
     async def _enqueue(self, fresh: dict[TransactionId, bytes]) -> None:
         size = sum(map(len, fresh.values()))
-        if (
-            len(self._waiting) + len(fresh) > self.waiting_max
-            or self._waiting_bytes + size > WAITING_BYTES_MAX
-        ):
+        if len(self._pending) + len(fresh) > self.pending_max:
             raise Backpressure(
-                f"{len(self._waiting)} transactions wait for a vertex here, at most "
-                f"{self.waiting_max} may (consensus.max_pending_vertices); nothing was accepted"
+                f"{len(self._pending)} transactions wait for finality here, at most "
+                f"{self.pending_max} may (consensus.max_pending_vertices); nothing was accepted"
+            )
+        if self._waiting_bytes + size > WAITING_BYTES_MAX:
+            raise Backpressure(
+                f"{self._waiting_bytes} bytes wait for a vertex here, at most "
+                f"{WAITING_BYTES_MAX} may; nothing was accepted"
             )
         submission = Submission(undurable=len(fresh))
         self._waiting.extend((id_, data, submission) for id_, data in fresh.items())

@@ -11,7 +11,7 @@ import trio
 from cretonode.errors import MalformedMessage
 from cretonode.identifiers import NodeId, ValidatorIndex
 from cretonode.limits import FRAME_BYTES_MAX
-from cretonode.network.frames import Priority
+from cretonode.network.frames import PRIORITIES, Priority
 from cretonode.network.peers import Peers
 from cretonode.network.rate import TokenBucket
 from cretonode.wire.frames import BUNDLE_MESSAGES_MAX, pack_frames
@@ -38,6 +38,7 @@ class Channel:
         self._waiting_bytes = dict.fromkeys(Priority, 0)
         self._open = False
         self._busy = False  # `send_forever` has frames in hand
+        self._fresh = False  # something was sent since the last `flush`
         self._bucket = TokenBucket(
             rate_per_s=FRAMES_PER_S, burst=FRAMES_BURST, now_s=trio.current_time()
         )
@@ -72,10 +73,14 @@ class Channel:
             self._clear(priority)
         self._waiting[priority].append(message)
         self._waiting_bytes[priority] += len(message)
+        self._fresh = True
 
     def flush(self, peers: Peers) -> None:
         """Send what waits: at once when that is one frame and the pace allows it."""
-        for priority in Priority:
+        if not self._fresh:
+            return
+        self._fresh = False
+        for priority in PRIORITIES:
             if self._waiting[priority] and not self._sent_at_once(peers, priority):
                 self._wake.set()
 
@@ -100,7 +105,7 @@ class Channel:
             await self._wake.wait()
             self._wake = trio.Event()
             self._busy = True
-            for priority in Priority:
+            for priority in PRIORITIES:
                 for frame in self._frames(priority):
                     await trio.sleep(self._bucket.reserve_s(now_s=trio.current_time()))
                     await self._offer(peers, priority, frame)
@@ -149,7 +154,7 @@ class Channel:
         self.greeted = False
         self._heard = set()
         self._said = set()
-        for priority in Priority:
+        for priority in PRIORITIES:
             self._clear(priority)
 
     def _clear(self, priority: Priority) -> None:

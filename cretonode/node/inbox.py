@@ -48,12 +48,17 @@ class Inbox:
 
     async def next_turn(self, timeout_s: float) -> list[Event]:
         """Return what waits, own events first, then one of each peer in turn; [] on timeout."""
-        with trio.move_on_after(max(0.0, timeout_s)):
-            await self._something.wait()
+        if self._something.is_set():
+            await trio.lowlevel.checkpoint()
+        else:
+            with trio.move_on_after(max(0.0, timeout_s)):
+                await self._something.wait()
         self._something = trio.Event()
         turn = list(self._own)
         self._own.clear()
-        while len(turn) < TURN_EVENTS_MAX and any(self._peers.values()):
+        before = -1
+        while before < len(turn) < TURN_EVENTS_MAX:
+            before = len(turn)
             turn += [waiting.popleft() for waiting in self._peers.values() if waiting]
         for peer, room in list(self._room.items()):
             if len(self._peers[peer]) < PEER_EVENTS_MAX:

@@ -17,7 +17,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
 
 from cretonode import __version__
-from cretonode.config.genesis import Genesis, check_against, read, tolerance
+from cretonode.config.genesis import Genesis, check_address, check_against, read, tolerance
 from cretonode.config.schema import KEYS, Config
 from cretonode.core.committee import Committee
 from cretonode.core.events import StepDown
@@ -118,6 +118,7 @@ def identify(config: Config) -> Identity:
             f"{len(genesis.validators)} validators of chain {genesis.chain_id!r} in "
             f"{config.node.genesis_path}"
         )
+    check_address(config, genesis, me)
     return Identity(genesis, genesis.committee(), me, secret)
 
 
@@ -211,7 +212,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
     batcher = Batcher(
         is_executed=replica.state.dedup.__contains__,
         wake=inbox.wake,
-        waiting_max=config.consensus.max_pending_vertices,
+        pending_max=config.consensus.max_pending_vertices,
         interval_ms=config.consensus.batch_interval_ms,
         transactions_max=config.consensus.batch_transactions_max,
     )

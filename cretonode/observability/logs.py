@@ -24,7 +24,8 @@ LEVELS: Final = {
 }
 FORMATS: Final = ("console", "json")
 # Libraries that give their loggers a level or a handler of their own.
-LIBRARIES: Final = ("hypercorn.error", "hypercorn.access", "quart.app", "quart.serving", "quic")
+# aioquic's is not among them: it would write a line for each mistake of each stranger.
+LIBRARIES: Final = ("hypercorn.error", "hypercorn.access", "quart.app", "quart.serving")
 
 # structlog's own types for these say Any; `object` is what we may rely on.
 EventDict: TypeAlias = MutableMapping[str, object]

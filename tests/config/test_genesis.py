@@ -14,6 +14,7 @@ from cretonode.config.addresses import Address
 from cretonode.config.genesis import (
     FILE_BYTES_MAX,
     Genesis,
+    check_address,
     check_against,
     parse_untrusted,
     read,
@@ -22,7 +23,14 @@ from cretonode.config.genesis import (
 from cretonode.core.committee import Committee, Parameters
 from cretonode.crypto.signatures import CryptoMode, PublicKey
 from cretonode.errors import ConfigError
-from cretonode.identifiers import ChainId, Digest, Incarnation, NodeId, VertexHash
+from cretonode.identifiers import (
+    ChainId,
+    Digest,
+    Incarnation,
+    NodeId,
+    ValidatorIndex,
+    VertexHash,
+)
 from tests.config.documents import KEYS, document, genesis, loaded, paths_of
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "genesis.md"
@@ -222,6 +230,32 @@ def test_every_contradiction_is_reported_with_its_file(tmp_path: Path) -> None:
         f"{tmp_path}/node.toml: consensus.quorum_threshold",
         f"{tmp_path}/node.toml: crypto.hybrid_mode",
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("172.21.0.11", 9001), ("0.0.0.0", 9001), ("172.21.0.12", 9009), ("192.168.0.1", 9001)],
+    ids=["its own", "all", "another port", "behind a router"],
+)
+def test_a_node_may_listen_at_any_address_but_another_validators(host: str, port: int) -> None:
+    flags: dict[str, object] = {
+        "network.listen_addr": f"{host}:{port}",
+        "network.quic_port": port,
+    }
+    check_address(loaded(flags=flags), genesis(), ValidatorIndex(0))
+
+
+def test_a_node_with_the_key_of_another_is_refused_and_both_are_named() -> None:
+    """Each would answer where its peers dial the other."""
+    config = loaded(flags={"network.listen_addr": "172.21.0.12:9001"})
+    check_address(config, genesis(), ValidatorIndex(1))
+    with pytest.raises(ConfigError) as caught:
+        check_address(config, genesis(), ValidatorIndex(2))
+    assert str(caught.value) == (
+        'flag: network.listen_addr is "172.21.0.12:9001", where genesis of chain example-1 has '
+        f'validator "validator 1", but the key in {config.crypto.key_path} is that of '
+        '"validator 2" at "172.21.0.13:9001"; are the keys of two nodes exchanged?'
+    )
 
 
 def committee(size: int, threshold: float = 0.67) -> Committee:

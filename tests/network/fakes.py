@@ -66,5 +66,7 @@ class FakeEngine:
     def path_times(self) -> PathTimes:
         return PathTimes(round_trip_s=0.01, round_trip_variance_s=0.001, heard_s=self.heard_s)
 
+    def release(self) -> None: ...
+
     def close(self, code: CloseCode, kind: CloseKind, reason: str) -> None:
         self.closings.append((code, kind, reason))

@@ -232,6 +232,32 @@ async def test_what_the_engine_raises_is_logged_once_and_ends_one_connection(
         await assert_served(server, good, near, far)
 
 
+async def test_strangers_are_logged_once_for_each_kind_with_their_address(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A log that each stranger may lengthen is a disk that strangers fill."""
+    async with besieged() as (server, good, near, far, stranger):
+        flight = (await answered_flights(stranger, server, count=1))[0][0]
+        for _ in range(3):
+            client = a_client()
+            client.connect(server.address, now_s=trio.current_time())
+            await stranger.converse(client, rounds=30)
+            stranger.send(flight[:1000], flight[:6] + bytes(8) + flight[14:], flight[:1] * 1200)
+        await until(lambda: server.counters.datagrams_dropped["other_version"] == 3)
+        lines = [line for line in capsys.readouterr().out.splitlines() if "[warn" in line]
+        await assert_served(server, good, near, far)
+    address = f"address={stranger.udp.address}"
+    assert all(address in line for line in lines), lines
+    for event, kind in (
+        ("handshake_refused", "unknown_key"),
+        ("datagram_dropped", "short_initial"),
+        ("datagram_dropped", "bad_token"),
+        ("datagram_dropped", "other_version"),
+    ):
+        assert len([line for line in lines if event in line and f"kind={kind}" in line]) == 1
+    assert len(lines) == 4
+
+
 async def answered_flights(
     stranger: Stranger, server: Endpoint, *, count: int
 ) -> list[list[bytes]]:

@@ -26,7 +26,7 @@ def make_batcher(executed: set[bytes] | None = None, **options: int) -> Batcher:
     return Batcher(
         is_executed=(executed or set()).__contains__,
         wake=lambda: None,
-        waiting_max=options.get("waiting_max", 100),
+        pending_max=options.get("pending_max", 100),
         interval_ms=options.get("interval_ms", 20),
         transactions_max=options.get("transactions_max", 50),
     )
@@ -107,11 +107,28 @@ async def test_a_final_vertex_frees_its_ids_and_tells_when_it_was_accepted() -> 
 
 async def test_past_its_bound_nothing_of_a_request_is_taken() -> None:
     """SPEC C6: a clear back-pressure error, never silent loss."""
-    batcher = make_batcher(waiting_max=3)
-    with pytest.raises(Backpressure, match=r"at most 3 .*nothing was accepted"):
-        await batcher.submit([b"a", b"b", b"c", b"d"])
-    assert len(batcher) == 0
+    batcher = make_batcher(pending_max=3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"a", b"b"])
+        await trio.testing.wait_all_tasks_blocked()
+        message = vertex_of(batcher.take(1000))
+        batcher.on_durable(message, 1007)
+    for _ in range(2):
+        with pytest.raises(Backpressure, match=r"2 .* at most 3 .*nothing was accepted"):
+            await batcher.submit([b"c", b"d"])
+    assert len(batcher) == 2
     assert not batcher.is_ready(10**12)
+    batcher.on_final(message.vertex.hash, message.transaction_ids)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"c", b"d"])
+        await trio.testing.wait_all_tasks_blocked()
+        batcher.on_durable(vertex_of(batcher.take(1020)), 1027)
+
+
+async def test_a_request_that_can_never_fit_is_not_told_to_come_back() -> None:
+    with pytest.raises(ClientError, match="4 transactions in one request; at most 3") as refused:
+        await make_batcher(pending_max=3).submit([b"a", b"b", b"c", b"d"])
+    assert not isinstance(refused.value, Backpressure)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Generator
 import pytest
 import structlog
 
+import cretonode.network.aioquic_engine  # noqa: F401  it silences the library
 from cretonode.errors import ConfigError
 from cretonode.observability.logs import LIBRARIES, configure
 
@@ -200,3 +201,9 @@ def test_importing_changes_nothing() -> None:
         "assert not structlog.is_configured()\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_quic_library_writes_no_lines_of_its_own() -> None:
+    """It would write some for each stranger, without bound."""
+    configure("debug", "console")
+    assert not logging.getLogger("quic").isEnabledFor(logging.ERROR)
