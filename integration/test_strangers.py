@@ -15,6 +15,7 @@ import httpx
 import pytest
 import trio
 
+from bench.throughput import metric
 from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
 from cretonode.cli.layout import GENESIS_FILE, LOOPBACK, NodeFiles, make_testnet
 from cretonode.cli.making import make_node
@@ -298,15 +299,14 @@ async def wait_missing(node: NodeProcess, name: str, error: str) -> None:
 
 
 async def wait_connections(node: NodeProcess, expected: int) -> None:
-    """Return when a node has so many connections. Those that are half-open count."""
+    """Return when a node has so many connections, and no handshake is half-open."""
     url = f"http://{LOOPBACK}:{node.files.metrics_port}/metrics"
     async with httpx.AsyncClient() as client:
 
         async def are_so_many() -> bool:
             text = (await client.get(url)).text
-            found = re.search(r"^cretoai_quic_connections_active (\S+)$", text, re.MULTILINE)
-            assert found is not None
-            return float(found[1]) == expected
+            active = metric(text, "cretoai_quic_connections_active")
+            return (active, metric(text, "cretoai_handshakes_half_open")) == (expected, 0)
 
         await until(are_so_many)
 

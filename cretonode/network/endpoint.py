@@ -120,6 +120,11 @@ class Endpoint:
         return len(self._connections)
 
     @property
+    def connections_established(self) -> int:
+        """Connections on which both sides have proven their keys."""
+        return sum(connection.is_established for connection in self._connections)
+
+    @property
     def half_open(self) -> int:
         """Inbound handshakes not finished."""
         return len(self._half_open)

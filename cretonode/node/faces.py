@@ -1,11 +1,13 @@
 """What a node shows to the outside: HTTP interface, metrics, operator socket."""
 
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import trio
 
 from cretonode import __version__
+from cretonode.api.gate import ApiCounters
 from cretonode.api.server import serve
 from cretonode.api.settings import ApiSettings
 from cretonode.config.schema import Config
@@ -28,6 +30,7 @@ async def serve_faces(
 
     Raises: ConfigError, when an address or path cannot be used.
     """
+    counters = ApiCounters()
     http: SocketAddress | None = None
     metrics: SocketAddress | None = None
     if config.api.http_enabled:
@@ -39,10 +42,12 @@ async def serve_faces(
             request_bytes_max=config.api.request_bytes_max,
             wait_ms_max=config.api.wait_ms_max,
         )
-        http = await nursery.start(serve, service, settings, name="http")
+        http = await nursery.start(
+            partial(serve, service, settings, counters=counters), name="http"
+        )
     if config.metrics.enabled:
         host = config.api.http_host
-        source = NodeMetrics(driver, service, endpoint)
+        source = NodeMetrics(driver, service, endpoint, counters)
         port: int = await nursery.start(
             serve_metrics,
             source,

@@ -52,6 +52,14 @@ class MetricsSample:
     network_bytes_sent: int
     network_bytes_received: int
     quic_latency: HistogramSample | None = None
+    datagrams_sent: int | None = None
+    datagrams_received: int | None = None
+    datagrams_dropped: Mapping[str, float] = field(default_factory=dict)  # by reason
+    handshakes_half_open: int | None = None
+    handshakes_refused: Mapping[str, float] = field(default_factory=dict)  # by reason
+    # clients
+    api_requests: int | None = None
+    api_requests_refused: int | None = None
     # storage
     dag_vertices: int | None = None
     dag_edges: int | None = None
@@ -264,6 +272,50 @@ METRICS: Final = (
         "Messages of peers the replica refused, by reason.",
         lambda s: s.refused,
         "reason",
+    ),
+    Definition(
+        "cretoai_datagrams_sent_total",
+        Kind.COUNTER,
+        "UDP datagrams sent to peers.",
+        lambda s: s.datagrams_sent,
+    ),
+    Definition(
+        "cretoai_datagrams_received_total",
+        Kind.COUNTER,
+        "UDP datagrams received, from whomever.",
+        lambda s: s.datagrams_received,
+    ),
+    Definition(
+        "cretoai_datagrams_dropped_total",
+        Kind.COUNTER,
+        "UDP datagrams that met no connection, or no room to be sent, by reason.",
+        lambda s: s.datagrams_dropped,
+        "reason",
+    ),
+    Definition(
+        "cretoai_handshakes_half_open",
+        Kind.GAUGE,
+        "Handshakes that others began here and have not finished.",
+        lambda s: s.handshakes_half_open,
+    ),
+    Definition(
+        "cretoai_handshakes_refused_total",
+        Kind.COUNTER,
+        "Handshakes, of either side, that did not end in a connection, by reason.",
+        lambda s: s.handshakes_refused,
+        "reason",
+    ),
+    Definition(
+        "cretoai_api_requests_total",
+        Kind.COUNTER,
+        "Requests of clients over HTTP.",
+        lambda s: s.api_requests,
+    ),
+    Definition(
+        "cretoai_api_requests_refused_total",
+        Kind.COUNTER,
+        "Requests turned away before they were looked at: too many, too large, too slow.",
+        lambda s: s.api_requests_refused,
     ),
     Definition(
         "cretoai_process_cpu_seconds_total",

@@ -31,6 +31,10 @@ MAYBE_ABSENT = {
     "cretoai_dag_vertices_total", "cretoai_dag_edges_total", "cretoai_rocksdb_disk_bytes",
     "cretoai_rocksdb_read_latency_seconds", "cretoai_rocksdb_write_latency_seconds",
     "cretoai_node_reputation_score", "cretoai_banned_nodes", "cretoai_refused_total",
+    "cretoai_datagrams_sent_total", "cretoai_datagrams_received_total",
+    "cretoai_datagrams_dropped_total", "cretoai_handshakes_half_open",
+    "cretoai_handshakes_refused_total", "cretoai_api_requests_total",
+    "cretoai_api_requests_refused_total",
 }  # fmt: skip
 
 
