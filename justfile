@@ -67,6 +67,10 @@ devnet *arguments: _env
 bench *arguments: _env
     {{python}} -m bench.throughput {{arguments}}
 
+# Faults under load, promises checked: `just chaos kill|interrupt|rounds|leader rounds=10` (docs/chaos.md)
+chaos *arguments: _env
+    {{python}} -m chaos {{arguments}}
+
 # Real processes on loopback: agreement, kill -9, power cuts, signals, operators' mistakes
 integration *arguments: _env
     {{python}} -m pytest integration {{arguments}}

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import cbor2
@@ -34,7 +34,7 @@ async def offer(
 ) -> Timings:
     """Offer `rate_per_s` transactions in batches, to `urls` in turn, for `duration_s`.
 
-    Open loop: a batch goes out when its time has come, whatever became of those before it.
+    Open loop, see `start_on_schedule`.
     """
     timings = Timings()
     limits = httpx.Limits(max_connections=256, max_keepalive_connections=256)
@@ -42,22 +42,50 @@ async def offer(
         httpx.AsyncClient(limits=limits, timeout=30.0) as client,
         trio.open_nursery() as nursery,
     ):
-        began_s = trio.current_time()
-        count = round(rate_per_s * duration_s / batch)
-        for number in range(count):
-            due_s = began_s + number * batch / rate_per_s
-            await trio.sleep_until(due_s)
-            timings.late_s = max(timings.late_s, trio.current_time() - due_s)
-            url = urls[number % len(urls)]
-            nursery.start_soon(_one, client, url, batch, transaction_bytes, timings)
+
+        async def send(number: int) -> None:
+            await _one(client, urls[number % len(urls)], batch, transaction_bytes, timings)
+
+        await start_on_schedule(
+            nursery,
+            send,
+            per_s=rate_per_s / batch,
+            count=round(rate_per_s * duration_s / batch),
+            timings=timings,
+        )
     return timings
+
+
+async def start_on_schedule(
+    nursery: trio.Nursery,
+    send: Callable[[int], Awaitable[None]],
+    *,
+    per_s: float,
+    count: int,
+    timings: Timings,
+) -> None:
+    """Start `send(0)` to `send(count - 1)` in `nursery`, `per_s` of them each second.
+
+    Open loop: one goes out when its time has come, whatever became of those before it.
+    """
+    began_s = trio.current_time()
+    for number in range(count):
+        due_s = began_s + number / per_s
+        await trio.sleep_until(due_s)
+        timings.late_s = max(timings.late_s, trio.current_time() - due_s)
+        nursery.start_soon(send, number)
+
+
+def random_transactions(count: int, size: int) -> list[bytes]:
+    """Return `count` different transactions of `size` bytes, at least 16."""
+    filler = bytes(max(0, size - 16))
+    return [os.urandom(16) + filler for _ in range(count)]
 
 
 async def _one(
     client: httpx.AsyncClient, url: str, batch: int, size: int, timings: Timings
 ) -> None:
-    filler = bytes(max(0, size - 16))
-    body = cbor2.dumps([os.urandom(16) + filler for _ in range(batch)])
+    body = cbor2.dumps(random_transactions(batch, size))
     began_s = time.perf_counter()
     try:
         answer = await client.post(f"{url}/v1/transactions", content=body, headers=CBOR)

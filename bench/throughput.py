@@ -6,14 +6,11 @@ sees it over HTTP; the generator's own work is in it, and its CPU time is report
 
 import json
 import os
-import platform
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -22,12 +19,11 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
+from bench.circumstances import ROOT, circumstances
 from bench.load import Timings, offer
-from cretonode import __version__
 from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
 from cretonode.cli.layout import make_testnet
 
-ROOT = Path(__file__).parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
 DEFAULTS = {
     "n": "4",
@@ -84,13 +80,7 @@ async def measure(options: dict[str, str]) -> dict[str, object]:
             after = await snapshot(cluster)
             sequences = await _authors_per_sequence(cluster, before, after)
     return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": "just bench " + " ".join(f"{k}={v}" for k, v in options.items() if v),
-        "commit": _commit(),
-        "version": __version__,
-        "python": platform.python_version(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
-        "load_average": os.getloadavg(),
+        **circumstances("just bench " + " ".join(f"{k}={v}" for k, v in options.items() if v)),
         "offered_per_s": float(options["rate"]),
         "elapsed_s": elapsed_s,
         "generator": {"cpu_cores": generator_cores, "late_ms": timings.late_s * 1000},
@@ -113,7 +103,7 @@ async def snapshot(cluster: Cluster) -> list[dict[str, float]]:
                     "executed": status["executed_transactions"],
                     "final": status["final"],
                     "view": status["view"],
-                    "bytes_out": _metric(metrics, "cretoai_network_bytes_sent"),
+                    "bytes_out": metric(metrics, "cretoai_network_bytes_sent"),
                     "cpu_s": _cpu_s(node),
                     "rss_mb": _peak_rss_mb(node),
                 }
@@ -185,7 +175,8 @@ async def _authors_per_sequence(
     }
 
 
-def _metric(text: str, name: str) -> float:
+def metric(text: str, name: str) -> float:
+    """Return a metric of a scrape; `name` has the labels with it, as the scrape has."""
     for line in text.splitlines():
         if line.startswith(f"{name} "):
             return float(line.split()[1])
@@ -207,19 +198,6 @@ def _peak_rss_mb(node: NodeProcess) -> float:
 def _own_cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
-
-
-def _commit() -> str:
-    try:
-        return subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def show(figures: dict[str, object]) -> None:

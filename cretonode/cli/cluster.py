@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -33,6 +33,7 @@ class NodeProcess:
 
     files: NodeFiles
     process: subprocess.Popen[bytes] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)  # on top of our own
 
     def start(self, *arguments: str) -> None:
         """Start the process; what it prints goes to its log file."""
@@ -52,7 +53,7 @@ class NodeProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal is for us to pass on
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(self.environment),
             )
 
     def kill(self) -> None:
@@ -133,10 +134,13 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(
-    files: Sequence[NodeFiles], *, arguments: Sequence[str] = ()
+    files: Sequence[NodeFiles],
+    *,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Cluster]:
     """Start a process for each node, yield when all are ready, and end them on the way out."""
-    cluster = Cluster([NodeProcess(each) for each in files])
+    cluster = Cluster([NodeProcess(each, environment=environment or {}) for each in files])
     try:
         for node in cluster.nodes:
             node.start(*arguments)

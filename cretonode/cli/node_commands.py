@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+import structlog
 import trio
 
 from cretonode.cli.base import reported
@@ -15,8 +16,12 @@ from cretonode.config.load import load
 from cretonode.config.schema import Config
 from cretonode.errors import ConfigError
 from cretonode.node.node import Addresses, run_node
+from cretonode.node.signals import own_signals
 from cretonode.observability.logs import configure
+from cretonode.observability.process import threads_at_work
 from cretonode.operator.client import connect
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 CONFIG_OPTION: Final = click.option(
     "--config",
@@ -43,7 +48,10 @@ def start(config_path: Path | None, settings: Sequence[str]) -> None:
     """Run the node until SIGINT or SIGTERM."""
     config = load(config_path, environment=os.environ, flags=_flags(settings))
     configure(config.node.log_level, config.node.log_format)
-    trio.run(_start, config)
+    with own_signals():
+        trio.run(_start, config)
+    # After "stopped", which ends the work: the disk is closed, and trio has waited for every task.
+    log.info("ended", threads_at_work=threads_at_work())
 
 
 @click.command()

@@ -20,7 +20,9 @@ from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import AuthorIndex, Height, SequenceNumber, ValidatorIndex, VertexHash
 from cretonode.limits import AUTHOR_UNFINAL_MAX
 
-LIGHT_TRANSACTIONS: Final = 64  # fewer than these are ordered at once
+LIGHT_TRANSACTIONS: Final = 64  # fewer than these are ordered without waiting for company
+PACE: Final = 1.5  # from one light proposal to the next, in times that a slot takes
+PACE_WEIGHT: Final = 8  # slots over which that time is smoothed
 NO_BATCH: Final = Batch(payload=b"", transaction_ids=b"", root=EMPTY_ROOT, count=0)
 
 
@@ -33,6 +35,8 @@ class Proposer:
     index: AuthorIndex = AuthorIndex(0)  # of the newest own vertex, said or not
     newest: VertexHash | None = None  # the newest own vertex that came back
     proposed_ms: int = 0
+    slot_ms: float = 0.0  # from proposal to finality here, smoothed
+    _timed: SequenceNumber | None = None  # the proposal whose slot is being timed
     _batch: Batch | None = None
     _coming: VertexHash | None = None
 
@@ -58,6 +62,7 @@ class Proposer:
 
     def advance(self) -> None:
         """Propose when it is time to, or put a waiting batch into a plain vertex."""
+        self._time_slot()
         if self._coming is not None:
             return
         if self.state.leads:
@@ -94,13 +99,22 @@ class Proposer:
         return self._batch is not None or len(state.chain.covered) < len(state.graph.admitted)
 
     def _due_ms(self) -> int:
-        """At once when nothing is in flight and little waits; else one proposal per slot interval.
+        """One proposal per slot interval; sooner when nothing is in flight and little waits.
 
-        A slot costs the same whatever it orders, so under load fewer and fuller ones are faster.
+        A slot costs the same whatever it orders, so fewer and fuller ones are faster once the
+        machines are busy. Even with little to order a third of the time is left free: slots back
+        to back would stand in each other's way and take longer for it.
         """
+        interval_ms: float = self.state.timing.slot_interval_ms
         if not self.state.chain.links and self._is_light():
-            return 0
-        return self.proposed_ms + self.state.timing.slot_interval_ms
+            interval_ms = min(interval_ms, PACE * self.slot_ms)
+        return self.proposed_ms + round(interval_ms)
+
+    def _time_slot(self) -> None:
+        if self._timed is not None and self.state.final >= self._timed:
+            took_ms = self.state.progress_ms - self.proposed_ms
+            self.slot_ms += (took_ms - self.slot_ms) / PACE_WEIGHT
+            self._timed = None
 
     def _is_light(self) -> bool:
         """True when so little waits that company is not worth waiting for."""
@@ -115,6 +129,7 @@ class Proposer:
         state = self.state
         self.proposed_ms = state.now_ms
         sequence = SequenceNumber(state.chain.top.sequence + 1)
+        self._timed = sequence
         anchor = self._anchor(sequence)
         self.ordering.accepted[sequence] = anchor.hash
         self.ordering.said.add(sequence)

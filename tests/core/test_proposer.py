@@ -157,6 +157,46 @@ def test_proposals_in_flight_keep_a_distance_and_idle_ones_do_not_wait() -> None
     assert said(tested.wait(1), PrePrepare)
 
 
+LONG = committee_of(window=128, interval=64, dedup=128)
+
+
+def ordered(tested: Driven, transaction: bytes, took_ms: int) -> None:
+    """Let the leader propose a transaction at once, and make it final `took_ms` later."""
+    effects = tested.do(batch_of(transaction))
+    (vertex,) = made(effects)
+    tested.now_ms += took_ms
+    tested.hear_all(committed(0, vertex))
+
+
+def test_a_leader_that_was_long_idle_proposes_at_once() -> None:
+    tested = make_replica(0, committee=LONG)
+    for number in range(20):
+        ordered(tested, b"%d" % number, took_ms=20)
+        tested.now_ms += 1_000
+
+
+def test_light_slots_leave_a_third_of_the_time_free() -> None:
+    """Back to back they would stand in each other's way (decision 7)."""
+    tested = make_replica(0, committee=LONG)
+    for number in range(50):
+        ordered(tested, b"%d" % number, took_ms=20)
+        tested.now_ms += 1_000
+    ordered(tested, b"first", took_ms=20)
+    assert not said(tested.do(batch_of(b"second")), PrePrepare)
+    assert not said(tested.wait(9), PrePrepare)
+    assert said(tested.wait(1), PrePrepare)
+
+
+def test_slots_that_take_long_do_not_hold_the_next_one_beyond_the_interval() -> None:
+    """A slow path is no reason to be idle: slots overlap there."""
+    tested = make_replica(0, committee=LONG)
+    for number in range(50):
+        ordered(tested, b"%d" % number, took_ms=2_000)
+    tested.do(batch_of(b"first"))
+    assert not said(tested.do(batch_of(b"second")), PrePrepare)
+    assert said(tested.wait(TIMING.slot_interval_ms), PrePrepare)
+
+
 def test_the_leader_stops_at_the_end_of_the_window() -> None:
     """SPEC C5."""
     tested = make_replica(0)

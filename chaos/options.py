@@ -1,0 +1,124 @@
+"""What a run is asked to do: `key=value` arguments, each with a range and a default."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cretonode.core.committee import Parameters
+from cretonode.errors import ConfigError
+
+SEED_MAX: Final = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A key with a number: its default and its range."""
+
+    default: float
+    low: float
+    high: float
+
+    def parse(self, key: str, text: str) -> float:
+        """Return the number. Raises: ConfigError."""
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not self.low <= value <= self.high:
+            raise ConfigError(f"{key} is {text!r}; expected {self.low:g} to {self.high:g}")
+        return value
+
+
+COMMON: Final = {
+    "n": Number(4, 3, 31),  # nodes
+    "rate": Number(2_000, 1, 100_000),  # transactions offered a second
+    "batch": Number(200, 1, 4_096),  # of them in a request
+    "bytes": Number(256, 16, 65_536),  # of a transaction
+    "dedup": Number(Parameters().dedup_window, 256, 65_536),  # sequences, a genesis parameter
+}
+OWN: Final[Mapping[str, Mapping[str, Number]]] = {
+    "kill": {
+        "warm": Number(5, 1, 600),  # seconds of load before the kill
+        "gap": Number(60, 1, 3_600),  # seconds of load while the node is down
+        "tail": Number(10, 1, 600),  # seconds of load after it is level again
+    },
+    "interrupt": {
+        "seconds": Number(10, 1, 600),  # of load before the signal, each time
+    },
+    "rounds": {
+        "rounds": Number(10, 1, 10_000),
+        "wait": Number(3, 0.5, 600),  # seconds of load before a kill, at most
+        "down": Number(3, 0.1, 600),  # seconds a node is down, at most
+    },
+    "leader": {
+        "repeat": Number(10, 1, 1_000),
+        "wait": Number(2, 0.5, 600),  # seconds of load between a return and the next kill
+        "down": Number(2, 0.1, 600),  # seconds a leader is down after finality is back
+    },
+}
+WORDS: Final = {"seed": "", "json": "", "profile": "small", "dir": ""}
+OWN_WORDS: Final[Mapping[str, Mapping[str, str]]] = {"kill": {"node": "random"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One run."""
+
+    scenario: str
+    seed: int
+    numbers: Mapping[str, float]
+    words: Mapping[str, str]
+    given: Mapping[str, str]
+    as_json: bool
+
+    def whole(self, key: str) -> int:
+        """Return a number as a whole one."""
+        return round(self.numbers[key])
+
+    @property
+    def again(self) -> str:
+        """The command that makes the same choices again."""
+        own = {key: text for key, text in self.given.items() if key not in ("seed", "json")}
+        pairs = [f"{key}={text}" for key, text in own.items()]
+        return " ".join(["just chaos", self.scenario, *pairs, f"seed={self.seed}"])
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Return what `arguments` ask for. Raises: ConfigError, which says what is allowed."""
+    as_json = "--json" in arguments
+    positional = [each for each in arguments if "=" not in each and each != "--json"]
+    given = {
+        key: text for key, _, text in (each.partition("=") for each in arguments if "=" in each)
+    }
+    if len(positional) != 1 or positional[0] not in OWN:
+        raise ConfigError(f"expected one of: {', '.join(OWN)}; then key=value")
+    scenario = positional[0]
+    numbers = {**COMMON, **OWN[scenario]}
+    words = {**WORDS, **OWN_WORDS.get(scenario, {})}
+    unknown = given.keys() - numbers.keys() - words.keys()
+    if unknown:
+        raise ConfigError(
+            f"unknown: {', '.join(sorted(unknown))}; allowed: {', '.join([*numbers, *words])}"
+        )
+    seed = given.get("seed") or str(random.randrange(SEED_MAX + 1))
+    options = Options(
+        scenario=scenario,
+        seed=round(Number(0, 0, SEED_MAX).parse("seed", seed)),
+        numbers={
+            key: number.parse(key, given[key]) if key in given else number.default
+            for key, number in numbers.items()
+        },
+        words=words | {key: given[key] for key in words if key in given},
+        given=given,
+        as_json=as_json,
+    )
+    _check_node(options)
+    return options
+
+
+def _check_node(options: Options) -> None:
+    node = options.words.get("node", "random")
+    size = options.whole("n")
+    if node not in ("random", "leader", *map(str, range(size))):
+        raise ConfigError(f"node is {node!r}; expected random, leader, or 0 to {size - 1}")
