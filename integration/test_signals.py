@@ -63,3 +63,36 @@ def test_a_signal_before_the_node_runs_ends_the_process_without_a_traceback() ->
     )
     assert done.returncode == 128 + signal.SIGINT
     assert not done.stderr
+
+
+def test_no_node_outlives_the_cluster_that_started_it(place: Path) -> None:
+    """`just devnet`, `demo` and `bench` may be killed, too: then nobody is left to stop nodes."""
+    node = make_testnet(place, size=1)[0]
+    program = (
+        "import sys, trio\n"
+        "from pathlib import Path\n"
+        "from cretonode.cli.cluster import open_cluster\n"
+        "from cretonode.cli.layout import read_testnet\n"
+        "async def main():\n"
+        "    async with open_cluster(read_testnet(Path(sys.argv[1]))) as cluster:\n"
+        "        print(cluster.nodes[0].process.pid, flush=True)\n"
+        "        await trio.sleep_forever()\n"
+        "trio.run(main)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(place)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    deadline_s = time.monotonic() + 20
+    while Path(f"/proc/{pid}/cmdline").exists() and _is_running(pid):
+        assert time.monotonic() < deadline_s, f"node {pid} still runs"
+        time.sleep(0.05)
+    log = node.log_path.read_text()
+    assert "stopped" in log, log[-2000:]
+
+
+def _is_running(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state != "Z"  # a zombie has ended; who adopted it has not looked yet

@@ -45,6 +45,7 @@ class NodeProcess:
                     "-m",
                     "cretonode.cli.main",
                     "start",
+                    "--with-parent",  # whatever ends us, no node stays behind
                     "--config",
                     str(self.files.config_path),
                     *arguments,

@@ -15,6 +15,7 @@ from cretonode.cli.output import plain, print_json, print_table
 from cretonode.config.load import load
 from cretonode.config.schema import Config
 from cretonode.errors import ConfigError
+from cretonode.node.host import bound_arenas, end_with_parent
 from cretonode.node.node import Addresses, run_node
 from cretonode.node.signals import own_signals
 from cretonode.observability.logs import configure
@@ -43,9 +44,13 @@ def init(config_path: Path | None) -> None:
 @click.command()
 @CONFIG_OPTION
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override.")
+@click.option("--with-parent", is_flag=True, help="Stop when the process that started this ends.")
 @reported
-def start(config_path: Path | None, settings: Sequence[str]) -> None:
+def start(config_path: Path | None, settings: Sequence[str], *, with_parent: bool) -> None:
     """Run the node until SIGINT or SIGTERM."""
+    if with_parent:
+        end_with_parent()
+    bound_arenas()
     config = load(config_path, environment=os.environ, flags=_flags(settings))
     configure(config.node.log_level, config.node.log_format)
     with own_signals():
