@@ -63,6 +63,14 @@ demo *arguments: _env
 devnet *arguments: _env
     {{python}} -m cretonode.cli.main devnet {{arguments}}
 
+# The dashboard (not built yet: it says so)
+console *arguments: _env
+    .venv/bin/creto-console {{arguments}}
+
+# Write again what is made from the code: the reference of the configuration
+docs: _env
+    {{python}} -m cretonode.config.reference .
+
 # Throughput and finality of real processes: `just bench n=4 rate=10000 seconds=60`
 bench *arguments: _env
     {{python}} -m bench.throughput {{arguments}}

@@ -53,8 +53,11 @@ async def open_disk(
         try:
             yield disk
         finally:
-            with trio.move_on_after(CLOSE_S, shield=True):
-                await trio.to_thread.run_sync(stack.close)
+            with trio.move_on_after(CLOSE_S, shield=True) as closing:
+                await trio.to_thread.run_sync(stack.close, abandon_on_cancel=True)
+            if closing.cancelled_caught:
+                # As after a crash: what was promised is in the journal, and start recovers it.
+                log.error("disk_not_closed", waited_s=CLOSE_S, meaning="the disk does not answer")
 
 
 def _open(
