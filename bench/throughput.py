@@ -10,31 +10,40 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import httpx
 import trio
 from rich.console import Console
 from rich.table import Table
 
+from bench.arguments import Number, pairs_of
 from bench.circumstances import ROOT, circumstances
 from bench.load import Timings, offer
+from cretonode.cli.base import errors_reported
 from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
 from cretonode.cli.layout import make_testnet
+from cretonode.errors import ConfigError
+from cretonode.limits import PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
 
 TICKS = os.sysconf("SC_CLK_TCK")
-DEFAULTS = {
-    "n": "4",
-    "rate": "10000",
-    "seconds": "60",
-    "batch": "200",
-    "bytes": "256",
-    "profile": "small",
+NUMBERS: Final = {
+    "n": Number(4, 1, 31, whole=True),  # nodes
+    "rate": Number(10_000, 0.1, 1_000_000),  # transactions offered a second
+    "seconds": Number(60, 0.1, 86_400),  # of load
+    "batch": Number(200, 1, PAYLOAD_TRANSACTIONS_MAX, whole=True),  # transactions in a request
+    "bytes": Number(256, 16, TRANSACTION_BYTES_MAX, whole=True),  # of a transaction
+}
+WORDS: Final = {
+    "profile": "small",  # of storage
     "to": "all",  # which nodes get the load: all, or an index
     "out": "",
 }
+PROFILES: Final = ("default", "small")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,20 +227,38 @@ def show(figures: dict[str, object]) -> None:
     console.print_json(data={k: figures[k] for k in figures if k not in ("nodes", "command")})
 
 
+def parse(arguments: Sequence[str]) -> dict[str, str]:
+    """Return every option, as text. Raises: ConfigError, which says what is allowed."""
+    defaults = {key: f"{number.default:g}" for key, number in NUMBERS.items()} | WORDS
+    options = defaults | pairs_of(arguments, defaults)
+    numbers = {key: number.parse(key, options[key]) for key, number in NUMBERS.items()}
+    # In one form, as 4e0 is a whole number, too.
+    options |= {key: f"{value:.15g}" for key, value in numbers.items()}
+    if numbers["rate"] * numbers["seconds"] < numbers["batch"]:
+        raise ConfigError(
+            f"rate={options['rate']} seconds={options['seconds']} offers less than one batch of "
+            f"{options['batch']}; expected a smaller batch"
+        )
+    if options["profile"] not in PROFILES:
+        raise ConfigError(f"profile is {options['profile']!r}; expected {' or '.join(PROFILES)}")
+    size = int(numbers["n"])
+    if options["to"] not in ("all", *map(str, range(size))):
+        raise ConfigError(f"to is {options['to']!r}; expected all, or 0 to {size - 1}")
+    if options["out"] and Path(options["out"]).is_dir():
+        raise ConfigError(f"out is {options['out']!r}, a directory; expected a file")
+    return options
+
+
 def main(arguments: list[str]) -> int:
     """Parse `key=value` arguments, run, print, and write JSON below bench/results."""
-    given = dict(argument.partition("=")[::2] for argument in arguments)
-    unknown = given.keys() - DEFAULTS.keys()
-    if unknown:
-        print(f"unknown: {', '.join(sorted(unknown))}; allowed: {', '.join(DEFAULTS)}")
-        return 2
-    options = DEFAULTS | given
-    figures = trio.run(measure, options)
-    show(figures)
-    out = Path(options["out"] or ROOT / "bench" / "results" / f"{time.time_ns() // 10**9}.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {out}")
+    with errors_reported():
+        options = parse(arguments)
+        figures = trio.run(measure, options)
+        show(figures)
+        out = Path(options["out"] or ROOT / "bench" / "results" / f"{time.time_ns() // 10**9}.json")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        print(f"written to {out}")
     return 0
 
 

@@ -5,37 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench.arguments import Number, pairs_of
 from cretonode.core.committee import Parameters
 from cretonode.errors import ConfigError
 
 SEED_MAX: Final = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A key with a number: its default and its range."""
-
-    default: float
-    low: float
-    high: float
-
-    def parse(self, key: str, text: str) -> float:
-        """Return the number. Raises: ConfigError."""
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not self.low <= value <= self.high:
-            raise ConfigError(f"{key} is {text!r}; expected {self.low:g} to {self.high:g}")
-        return value
-
-
 COMMON: Final = {
-    "n": Number(4, 3, 31),  # nodes
+    "n": Number(4, 3, 31, whole=True),  # nodes
     "rate": Number(2_000, 1, 100_000),  # transactions offered a second
-    "batch": Number(200, 1, 4_096),  # of them in a request
-    "bytes": Number(256, 16, 65_536),  # of a transaction
-    "dedup": Number(Parameters().dedup_window, 256, 65_536),  # sequences, a genesis parameter
+    "batch": Number(200, 1, 4_096, whole=True),  # of them in a request
+    "bytes": Number(256, 16, 65_536, whole=True),  # of a transaction
+    "dedup": Number(Parameters().dedup_window, 256, 65_536, whole=True),  # sequences
 }
 OWN: Final[Mapping[str, Mapping[str, Number]]] = {
     "kill": {
@@ -47,12 +29,12 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
         "seconds": Number(10, 1, 600),  # of load before the signal, each time
     },
     "rounds": {
-        "rounds": Number(10, 1, 10_000),
+        "rounds": Number(10, 1, 10_000, whole=True),
         "wait": Number(3, 0.5, 600),  # seconds of load before a kill, at most
         "down": Number(3, 0.1, 600),  # seconds a node is down, at most
     },
     "leader": {
-        "repeat": Number(10, 1, 1_000),
+        "repeat": Number(10, 1, 1_000, whole=True),
         "wait": Number(2, 0.5, 600),  # seconds of load between a return and the next kill
         "down": Number(2, 0.1, 600),  # seconds a leader is down after finality is back
     },
@@ -88,23 +70,16 @@ def parse(arguments: Sequence[str]) -> Options:
     """Return what `arguments` ask for. Raises: ConfigError, which says what is allowed."""
     as_json = "--json" in arguments
     positional = [each for each in arguments if "=" not in each and each != "--json"]
-    given = {
-        key: text for key, _, text in (each.partition("=") for each in arguments if "=" in each)
-    }
     if len(positional) != 1 or positional[0] not in OWN:
         raise ConfigError(f"expected one of: {', '.join(OWN)}; then key=value")
     scenario = positional[0]
     numbers = {**COMMON, **OWN[scenario]}
     words = {**WORDS, **OWN_WORDS.get(scenario, {})}
-    unknown = given.keys() - numbers.keys() - words.keys()
-    if unknown:
-        raise ConfigError(
-            f"unknown: {', '.join(sorted(unknown))}; allowed: {', '.join([*numbers, *words])}"
-        )
+    given = pairs_of([each for each in arguments if "=" in each], [*numbers, *words])
     seed = given.get("seed") or str(random.randrange(SEED_MAX + 1))
     options = Options(
         scenario=scenario,
-        seed=round(Number(0, 0, SEED_MAX).parse("seed", seed)),
+        seed=round(Number(0, 0, SEED_MAX, whole=True).parse("seed", seed)),
         numbers={
             key: number.parse(key, given[key]) if key in given else number.default
             for key, number in numbers.items()

@@ -25,6 +25,10 @@ class NetworkError(CretoError):
     """Our own socket or address is unusable."""
 
 
+class AddressError(NetworkError, ConfigError):
+    """The address to listen on is taken, or not this machine's. Exit code 2."""
+
+
 class PeerError(CretoError):
     """A peer broke the protocol or went away. Drop that peer and go on."""
 

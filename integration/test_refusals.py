@@ -65,7 +65,7 @@ def test_a_missing_genesis_is_named(node: NodeFiles) -> None:
 def test_another_chain_s_data_directory_is_refused(node: NodeFiles, tmp_path: Path) -> None:
     other = make_testnet(tmp_path / "other", size=1, chain_id="other")[0]
     done = start(node, "--set", f"node.data_dir={other.directory / 'data'}")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "belongs to chain 'other'" in complaint(done)
 
 

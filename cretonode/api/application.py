@@ -97,6 +97,10 @@ class Handlers:
     async def submit(self) -> Response:
         """Take transactions in, and wait for their finality when asked to."""
         wait_ms = wait_untrusted(request.args, wait_ms_max=self._settings.wait_ms_max)
+        coding = request.headers.get("content-encoding", "identity")
+        if coding.strip().lower() not in ("", "identity"):
+            detail = f"content encoding {coding[:40]!r}; send the body as it is"
+            raise Problem("unsupported-media-type", detail)
         body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
         transactions = decode_transactions_untrusted(request.mimetype, body)
         if not wait_ms:

@@ -51,7 +51,7 @@ def decode_json_untrusted(body: bytes) -> list[bytes]:
     Raises: Problem.
     """
     try:
-        document: object = json.loads(body.decode())
+        document: object = json.loads(body.decode(), object_pairs_hook=_object_untrusted)
     except json.JSONDecodeError as error:
         raise _malformed(f"JSON, line {error.lineno} column {error.colno}: {error.msg}") from None
     except UnicodeDecodeError as error:
@@ -108,20 +108,42 @@ def _decode_each(value: object) -> list[bytes]:
     _check_count(len(value))
     try:
         # Strict: no stray characters, no missing padding. `str` also refuses all but strings.
-        return [binascii.a2b_base64(item, strict_mode=True) for item in value]
+        transactions = [binascii.a2b_base64(item, strict_mode=True) for item in value]
     except (ValueError, TypeError):
         for position, item in enumerate(value):
             _decode_base64(item, where=f"transactions[{position}]")
         raise
+    for position, (item, transaction) in enumerate(zip(value, transactions, strict=True)):
+        _check_base64(item, transaction, where=f"transactions[{position}]")
+    return transactions
 
 
 def _decode_base64(value: object, *, where: str) -> bytes:
     if not isinstance(value, str):
         raise _malformed(f"JSON: {where} is not a string; expected base64")
     try:
-        return binascii.a2b_base64(value, strict_mode=True)
+        data = binascii.a2b_base64(value, strict_mode=True)
     except ValueError as error:
         raise _malformed(f"JSON: {where} is not base64: {error}") from None
+    _check_base64(value, data, where=where)
+    return data
+
+
+def _check_base64(text: str, data: bytes, *, where: str) -> None:
+    """Refuse a last digit with bits that no byte has: each transaction has one text."""
+    if text.endswith("=") and binascii.b2a_base64(data[-(len(data) % 3) :], newline=False) != (
+        text[-4:].encode()
+    ):
+        raise _malformed(f"JSON: {where} is not the one base64 text for its bytes")
+
+
+def _object_untrusted(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        name = next(name for name in names if names.count(name) > 1)
+        raise _malformed(f"JSON: an object has the key {name[:40]!r} twice")
+    return found
 
 
 def _encode_text(value: object) -> bytes:

@@ -19,8 +19,8 @@ from hypercorn.typing import (
 )
 
 from cretonode.api.cors import Cors, Headers, header, is_preflight
-from cretonode.api.problems import Problem, overloaded, problem_of
-from cretonode.api.settings import DRAIN_BODIES_MAX, PROBES_MAX, ApiSettings
+from cretonode.api.problems import Problem, headers_too_large, overloaded, problem_of
+from cretonode.api.settings import DRAIN_BODIES_MAX, HEADER_BYTES_MAX, PROBES_MAX, ApiSettings
 
 PROBE_PATHS: Final = ("/healthz", "/readyz")
 # A browser must neither guess that a transaction is a page nor keep what may be outdated.
@@ -65,6 +65,9 @@ class Gate:
         self._counters.requests += 1
         request = _Request(scope, receive, send, self._cors)
         try:
+            # The parser bounds only what it waits with: a request that came at once may be larger.
+            if _head_bytes(scope) > HEADER_BYTES_MAX:
+                raise headers_too_large()
             if is_preflight(scope["method"], scope["headers"]):
                 headers = self._cors.preflight_headers(request.origin)
                 await self._answer_early(request, 204, headers, b"")
@@ -219,6 +222,13 @@ class _Request:
     async def end(self) -> None:
         """Close the exchange that `begin` left open."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _head_bytes(scope: HTTPScope) -> int:
+    """Return the size of the request line and the headers, as their shortest form on the wire."""
+    target = len(scope["raw_path"]) + len(scope["query_string"]) + bool(scope["query_string"])
+    line = len(scope["method"]) + 1 + target + len(" HTTP/1.1\r\n")
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) + 2
 
 
 def _too_large(request_bytes_max: int) -> Problem:

@@ -22,7 +22,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, ResponseSummary, WWWScope
 from hypercorn.utils import parse_socket_addr
 
-from cretonode.api.problems import Problem
+from cretonode.api.problems import Problem, headers_too_large
 from cretonode.api.settings import HEADER_BYTES_MAX, ApiSettings
 
 PIECE_BYTES: Final = 64 * 1024  # written under one deadline
@@ -133,7 +133,10 @@ class Http1(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         # RFC 9110 7.8: an upgrade may be ignored. No route takes a WebSocket, and for some bytes
         # after its handshake Hypercorn raises what ends a whole server.
-        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        # Renamed, not dropped: the gate counts the bytes of all headers.
+        headers = [
+            (b"ignored" if name == b"upgrade" else name, value) for name, value in request.headers
+        ]
         await super()._create_stream(
             h11.Request(
                 method=request.method,
@@ -141,14 +144,13 @@ class Http1(H11Protocol):
                 headers=headers,
                 http_version=request.http_version,
             )
-            if len(headers) < len(request.headers)
+            if headers != list(request.headers)
             else request
         )
 
     async def _send_error_response(self, status_code: int) -> None:
         if status_code == 431:
-            detail = f"the request line and the headers have at most {HEADER_BYTES_MAX} bytes"
-            problem = Problem("headers-too-large", detail)
+            problem = headers_too_large()
         else:
             problem = Problem("malformed-request", "these bytes are not an HTTP/1.1 request")
         body = problem.body()

@@ -17,7 +17,7 @@ from werkzeug.exceptions import (
     NotFound,
 )
 
-from cretonode.api.settings import RETRY_AFTER_S
+from cretonode.api.settings import HEADER_BYTES_MAX, RETRY_AFTER_S
 from cretonode.errors import Backpressure, ClientError
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -33,7 +33,7 @@ PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "method-not-allowed": (405, "The path does not have this method"),
     "body-timeout": (408, "The body did not arrive in time"),
     "body-too-large": (413, "The body is too large"),
-    "unsupported-media-type": (415, "The content type is not supported"),
+    "unsupported-media-type": (415, "The content type or coding is not supported"),
     "headers-too-large": (431, "The request line or the headers are too large"),
     "internal-error": (500, "The node failed to answer"),
     "backpressure": (503, "Too many transactions wait"),
@@ -96,6 +96,12 @@ class Problem(ClientError):
 def overloaded(detail: str, *, name: str = "overloaded") -> Problem:
     """Return the refusal at one of our own bounds: try again soon."""
     return Problem(name, detail, retry_after_s=RETRY_AFTER_S)
+
+
+def headers_too_large() -> Problem:
+    """Return the refusal of a request line and headers over their bound."""
+    detail = f"the request line and the headers have at most {HEADER_BYTES_MAX} bytes"
+    return Problem("headers-too-large", detail)
 
 
 def problem_of(error: Exception, *, method: str, path: str) -> Problem:

@@ -1,14 +1,21 @@
 """What every command shares: exit codes, and errors as sentences. Code 2 is for the operator."""
 
-from collections.abc import Callable
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Final, ParamSpec
+from typing import Final, NoReturn, ParamSpec
 
 from cretonode.cli.output import complain
 from cretonode.errors import ConfigError, CretoError
 
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
+EXIT_SIGNAL: Final = 128  # and the signal's number
+UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of an open file
 P = ParamSpec("P")
 
 
@@ -21,25 +28,80 @@ def leaves_of(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 def reported(run: Callable[P, None]) -> Callable[P, None]:
-    """Turn our own errors into a sentence and an exit code; let bugs show their traceback."""
+    """Turn our own errors into a sentence and an exit code; let bugs show their traceback.
+
+    Ctrl-C is no error: it has its exit code, once the command has put its things away.
+    """
 
     @wraps(run)
     def wrapper(*arguments: P.args, **options: P.kwargs) -> None:
-        try:
+        with errors_reported(), _interruptible():
             run(*arguments, **options)
-        except CretoError as error:
-            _exit_for([error])
-        except BaseExceptionGroup as group:
-            errors = leaves_of(group)
-            if not all(isinstance(error, CretoError) for error in errors):
-                raise
-            _exit_for(errors)
 
     return wrapper
 
 
-def _exit_for(errors: list[BaseException]) -> None:
-    for line in dict.fromkeys(str(error) for error in errors):
+@contextmanager
+def errors_reported() -> Generator[None]:
+    """The same for a block. Raises: SystemExit."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_SIGNAL + signal.SIGINT) from None
+    except (CretoError, OSError) as error:
+        if not _explains_itself(error):
+            raise
+        _exit_for([error])
+    except BaseExceptionGroup as group:
+        errors = leaves_of(group)
+        if any(isinstance(error, KeyboardInterrupt) for error in errors):
+            raise SystemExit(EXIT_SIGNAL + signal.SIGINT) from None
+        if not all(_explains_itself(error) for error in errors):
+            raise
+        _exit_for(errors)
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Make SIGINT a KeyboardInterrupt within; until here it ended the process at once."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or before is signal.default_int_handler:
+        yield  # ignored, as of a job in the background, or ours already
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
+
+
+def _explains_itself(error: BaseException) -> bool:
+    """True for our own errors, and the system's about files. Others may be bugs."""
+    if isinstance(error, OSError):
+        return error.filename is not None or error.errno in UNWRITABLE
+    return isinstance(error, CretoError)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        place = "the output" if error.filename is None else os.fsdecode(error.filename)
+        return f"{place}: {error.strerror or error}"
+    return str(error)
+
+
+def _give_up_output() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is left in the buffer would fail again when Python ends.
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  a device
+            os.dup2(nowhere.fileno(), 1)
+
+
+def _exit_for(errors: list[BaseException]) -> NoReturn:
+    _give_up_output()
+    for line in dict.fromkeys(_sentence(error) for error in errors):
         complain(line)
     mendable = all(isinstance(error, ConfigError) for error in errors)
     raise SystemExit(EXIT_CONFIG if mendable else EXIT_FAILED)

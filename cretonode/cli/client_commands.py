@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import click
 
 from cretonode.cli.base import EXIT_FAILED, reported
 from cretonode.cli.output import plain, print_json, print_table
-from cretonode.client import Client, Submitted
+from cretonode.cli.submitting import Tally, lines_of, wholes_of
+from cretonode.client import Client
 from cretonode.errors import ConfigError
 from cretonode.identifiers import HASH_BYTES
 
@@ -22,7 +22,6 @@ URL_OPTION: Final = click.option(
     envvar="CRETONODE_URL",
     help="The node's HTTP interface.",
 )
-STDIN: Final = "-"
 
 
 @click.command()
@@ -34,22 +33,12 @@ STDIN: Final = "-"
 @reported
 def submit(url: str, files: Sequence[str], wait_ms: int, *, lines: bool, as_json: bool) -> None:
     """Submit each of FILES as a transaction; - is standard input."""
-    results: list[Submitted] = []
-    with Client(url) as client:
-        for batch in _batches(_transactions(files, lines=lines)):
-            results += client.submit(batch, wait_ms=wait_ms or None)
-    if as_json:
-        print_json([plain(result) for result in results])
-    else:
-        print_table(
-            f"{len(results)} accepted by {url}",
-            ["id", "known before", "sequence"],
-            [
-                [r.id.hex(), "yes" if r.known else "", "" if r.sequence is None else r.sequence]
-                for r in results
-            ],
-        )
-    if wait_ms and any(result.sequence is None for result in results):
+    transactions = lines_of(files) if lines else wholes_of(files)
+    tally = Tally(url, as_json=as_json)
+    with Client(url) as client, tally:
+        for batch in _batches(transactions):
+            tally.add(client.submit(batch, wait_ms=wait_ms or None))
+    if wait_ms and tally.final < tally.accepted:
         raise SystemExit(EXIT_FAILED)
 
 
@@ -68,6 +57,7 @@ def get(url: str, transaction_id: str, wait_ms: int, *, raw: bool, as_json: bool
         raise ConfigError(f"{url} does not know transaction {transaction_id}")
     if raw:
         sys.stdout.buffer.write(found.transaction or b"")
+        sys.stdout.buffer.flush()
     elif as_json:
         print_json(plain(found))
     else:
@@ -75,22 +65,6 @@ def get(url: str, transaction_id: str, wait_ms: int, *, raw: bool, as_json: bool
         fields["transaction"] = f"{len(found.transaction or b'')} bytes; --raw prints them"
         fields["final"] = "yes" if found.sequence is not None else "no"
         print_table("", ["", ""], list(fields.items()))
-
-
-def _transactions(files: Sequence[str], *, lines: bool) -> Iterator[bytes]:
-    for name in files:
-        if name == STDIN:
-            data = sys.stdin.buffer.read()
-        else:
-            try:
-                data = Path(name).read_bytes()
-            except OSError as error:
-                raise ConfigError(f"{name}: {error.strerror}") from None
-        parts = data.splitlines() if lines else [data]
-        kept = [part for part in parts if part]
-        if not kept:
-            raise ConfigError(f"{name}: empty; a transaction has at least one byte")
-        yield from kept
 
 
 def _batches(transactions: Iterator[bytes]) -> Iterator[list[bytes]]:

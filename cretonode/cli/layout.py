@@ -1,8 +1,12 @@
 """Files of a whole network on one machine: keys, genesis, and a node.toml for each validator."""
 
+import re
+import shutil
 import socket
 import time
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +17,8 @@ from cretonode.config.load import load
 from cretonode.config.render import toml_of
 from cretonode.core.committee import Parameters
 from cretonode.crypto import keystore
-from cretonode.crypto.signatures import CryptoMode
+from cretonode.crypto.providers.interface import ML_DSA_PUBLIC_BYTES
+from cretonode.crypto.signatures import ED25519_PUBLIC_BYTES, CryptoMode, PublicKey
 from cretonode.errors import ConfigError
 from cretonode.identifiers import ChainId
 
@@ -65,11 +70,11 @@ def make_testnet(
     """Write a network of `size` nodes below `directory`, which must be empty or absent.
 
     `base_port`: node i listens on `base_port + 10 i + 1` and the two ports after it; free ones are
-    taken when None. Raises: ConfigError, and then nothing is left behind that was not there.
+    taken when None. Shape: every path is absolute, so that the files serve from any directory.
+    Raises: ConfigError, OSError; then, as on Ctrl-C, nothing is left that was not there before.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise ConfigError(f"{directory} is not empty; choose a directory of its own for a testnet")
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = _resolved(directory)
+    _check_vacant(directory)
     ports = _free_ports(size) if base_port is None else _numbered_ports(size, base_port)
     nodes = [
         NodeFiles(
@@ -81,32 +86,38 @@ def make_testnet(
         )
         for i, (quic, http, metrics) in enumerate(ports)
     ]
-    validators = tuple(_make_validator(node) for node in nodes)
     genesis = Genesis(
         chain_id=ChainId(chain_id),
         created_ms=time.time_ns() // 1_000_000,
         crypto_mode=CryptoMode.HYBRID,
         parameters=parameters or Parameters(),
-        validators=validators,
-    )
-    for node in nodes:
-        (node.directory / GENESIS_FILE).write_text(genesis.render(), encoding="utf-8")
-        node.config_path.write_text(_node_toml(node, profile), encoding="utf-8")
-        make_node(node.config_path)
-    (directory / GENESIS_FILE).write_text(genesis.render(), encoding="utf-8")
+        validators=tuple(_validator(node, _stand_in(i)) for i, node in enumerate(nodes)),
+    )  # refuses what is wrong while there are no keys yet
+    with _removed_on_failure(directory, nodes):
+        validators = tuple(_make_validator(node) for node in nodes)
+        genesis = replace(genesis, validators=validators)
+        for node in nodes:
+            (node.directory / GENESIS_FILE).write_text(genesis.render(), encoding="utf-8")
+            node.config_path.write_text(_node_toml(node, profile), encoding="utf-8")
+            make_node(node.config_path)
+        # Last and at once: a directory with this file holds a whole network.
+        unfinished = directory / f"{GENESIS_FILE}.new"
+        unfinished.write_text(genesis.render(), encoding="utf-8")
+        unfinished.rename(directory / GENESIS_FILE)
     return nodes
 
 
 def read_testnet(directory: Path) -> list[NodeFiles]:
     """Return the nodes that `make_testnet` wrote below `directory`. Raises: ConfigError."""
+    directory = _resolved(directory)
+    _check_whole(directory)
     found = []
-    paths = directory.glob(f"node*/{CONFIG_FILE}")
-    for path in sorted(paths, key=lambda path: int(path.parent.name[4:])):
-        config = load(path, environment={}, flags={})
+    for place in _node_directories(directory):
+        config = load(place / CONFIG_FILE, environment={}, flags={})
         found.append(
             NodeFiles(
                 name=config.node.id,
-                directory=path.parent,
+                directory=place,
                 quic_port=config.network.quic_port,
                 http_port=config.api.http_port,
                 metrics_port=config.metrics.port,
@@ -117,14 +128,66 @@ def read_testnet(directory: Path) -> list[NodeFiles]:
     return found
 
 
+def _resolved(directory: Path) -> Path:
+    if directory.is_symlink() and not directory.exists():
+        raise ConfigError(f"{directory} is a symbolic link to nothing; choose a directory")
+    return directory.resolve()
+
+
+def _check_vacant(directory: Path) -> None:
+    if directory.exists() and any(directory.iterdir()):
+        _check_whole(directory)
+        raise ConfigError(f"{directory} is not empty; choose a directory of its own for a testnet")
+
+
+def _check_whole(directory: Path) -> None:
+    if _node_directories(directory) and not (directory / GENESIS_FILE).exists():
+        raise ConfigError(
+            f"{directory} holds a half-made network: directories of nodes, but no {GENESIS_FILE}; "
+            "remove that directory, or choose another, and make the network again"
+        )
+
+
+def _node_directories(directory: Path) -> list[Path]:
+    """Return node0, node1 and so on, by number."""
+    found = [path for path in directory.glob("node*") if re.fullmatch(r"node[0-9]{1,4}", path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("node")))
+
+
+@contextmanager
+def _removed_on_failure(directory: Path, nodes: Sequence[NodeFiles]) -> Generator[None]:
+    """Make `directory`; when the body fails, remove what this call made and nothing else."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for node in nodes:  # the directory was empty, so these are ours
+            shutil.rmtree(node.directory, ignore_errors=True)
+        for name in (f"{GENESIS_FILE}.new", GENESIS_FILE):
+            with suppress(OSError):
+                (directory / name).unlink(missing_ok=True)
+        for path in missing:
+            with suppress(OSError):  # somebody else's file is in it, or it was never made
+                path.rmdir()
+        raise
+
+
+def _stand_in(index: int) -> PublicKey:
+    """Return a key of nobody: one for each index."""
+    number = index.to_bytes(2, "big")
+    return PublicKey(
+        number.ljust(ED25519_PUBLIC_BYTES, b"\0"), number.ljust(ML_DSA_PUBLIC_BYTES, b"\0")
+    )
+
+
+def _validator(node: NodeFiles, key: PublicKey) -> Validator:
+    return Validator(name=node.name, public_key=key, address=Address(LOOPBACK, node.quic_port))
+
+
 def _make_validator(node: NodeFiles) -> Validator:
     node.directory.mkdir(mode=0o700)
-    secret = keystore.generate(node.directory / "keys", None)
-    return Validator(
-        name=node.name,
-        public_key=secret.public_key,
-        address=Address(LOOPBACK, node.quic_port),
-    )
+    return _validator(node, keystore.generate(node.directory / "keys", None).public_key)
 
 
 def _node_toml(node: NodeFiles, profile: str) -> str:

@@ -1,37 +1,26 @@
-"""`cretonode`: the node and its tools."""
+"""`cretonode`: the node and its tools. The entry point.
 
-import sys
+Imports next to nothing before it owns Ctrl-C: the libraries take half a second to come in.
+"""
 
-import click
-
-from cretonode import __version__
-from cretonode.cli import client_commands, network_commands, node_commands
-from cretonode.cli.output import print_json
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
-    """Run, make and ask nodes of a post-quantum permissioned BFT network."""
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def version(*, as_json: bool) -> None:
-    """Print the version."""
-    if as_json:
-        print_json({"version": __version__, "python": sys.version.split()[0]})
-    else:
-        click.echo(f"cretonode {__version__} (Python {sys.version.split()[0]})")
-
-
-for _module in (node_commands, network_commands, client_commands):
-    for _command in _module.COMMANDS:
-        cli.add_command(_command)
+import os
+import signal
+from types import FrameType
 
 
 def main() -> None:
-    """The entry point."""
-    cli.main(prog_name="cretonode")
+    """Run the command line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _exit_now)  # nothing is open yet; a command takes it over
+    from cretonode.cli.base import errors_reported
+    from cretonode.cli.commands import cli
+
+    with errors_reported():
+        cli.main(prog_name="cretonode")
+
+
+def _exit_now(number: int, _frame: FrameType | None) -> None:
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

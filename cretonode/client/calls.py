@@ -77,6 +77,11 @@ def submit(transactions: Sequence[bytes], wait_ms: int | None) -> Call[tuple[Sub
             f" {PAYLOAD_TRANSACTIONS_MAX}"
         )
     for position, transaction in enumerate(transactions):
+        item: object = transaction
+        if not isinstance(item, bytes | bytearray | memoryview):
+            raise ClientError(
+                f"transaction {position} is of type {type(item).__name__}; expected bytes"
+            )
         if not 1 <= len(transaction) <= TRANSACTION_BYTES_MAX:
             raise ClientError(
                 f"transaction {position} has {len(transaction)} bytes; expected 1 to"

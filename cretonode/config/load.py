@@ -184,7 +184,9 @@ def _unknown_section(section: str) -> str:
 
 def _unknown_key(section: str, name: str) -> str:
     """Never show the value: it may be a secret in the wrong place."""
-    return f"unknown key {section}.{cut(name)}{_hint(section, name)}"
+    known = ", ".join(key.name for key in _keys_of(section))
+    hint = _hint(section, name) or f"; known in [{section}] are {known}"
+    return f"unknown key {section}.{cut(name)}{hint}"
 
 
 def _unknown_variable(variable: str, section: str, name: str) -> str:

@@ -35,7 +35,8 @@ keeps the variables of a service such as `creto-api` out of the pod.
 
 An unknown section or key, a wrong type and a value out of range are errors. All of them are
 reported at once, one sentence a line: the file, variable or flag, the key, the value, and what is
-allowed. The exit code is 2.
+allowed. The exit code is 2. So it is for an address that cannot be listened on, and for a data
+directory or key that is another node's, cannot be used, or (at `init`) holds foreign things.
 
 Addresses are `host:port` (an IPv6 host in brackets: `[::1]:9001`) or, for `bootstrap_peers`, also
 `/ip4/172.21.0.11/udp/9001/quic`; `ip6` and `dns` go like `ip4`.

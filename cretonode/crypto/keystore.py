@@ -98,7 +98,7 @@ def generate(directory: Path, passphrase: bytes | None) -> SecretKey:
 
 
 def load(directory: Path, passphrase: bytes | None) -> SecretKey:
-    """Return the key that `generate` left in `directory`.
+    """Return the key that `generate` left in `directory`; write `node.pub` where it is missing.
 
     Raises: KeyStoreError, which names the path and what is wrong with it.
     """
@@ -109,7 +109,9 @@ def load(directory: Path, passphrase: bytes | None) -> SecretKey:
         sealed = decode_secret_untrusted(data)
     except MalformedMessage as error:
         raise KeyStoreError(f"{path} {error}") from None
-    return _unsealed(sealed, passphrase, path=path)
+    key = _unsealed(sealed, passphrase, path=path)
+    _check_public_file(directory, key.public_key)
+    return key
 
 
 def exists(directory: Path) -> bool:
@@ -266,6 +268,32 @@ def _key_of(passphrase: bytes, protection: Protection) -> bytes:
     except MemoryError:
         needed = 128 * protection.block_size * 2**protection.cost_log2 // 2**20
         raise KeyStoreError(f"the passphrase needs {needed} MiB of memory to be checked") from None
+
+
+def _check_public_file(directory: Path, public_key: PublicKey) -> None:
+    """Refuse a `node.pub` of another key: its owner would hand it to whoever writes genesis."""
+    path = directory / PUBLIC_FILE
+    try:
+        # Not to block on a pipe somebody put there; a plain file does not mind the flag.
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if os.access(directory, os.W_OK):  # a mounted secret may be read-only, and does without
+            write_public_file(directory, public_key)
+        return
+    except OSError as error:
+        raise KeyStoreError(f"{path} cannot be opened: {error.strerror}") from error
+    try:
+        found = parse_public_file_untrusted(os.read(file, _PUBLIC_FILE_BYTES_MAX + 1))
+    except OSError as error:
+        raise KeyStoreError(f"{path} cannot be read: {error.strerror}") from error
+    except MalformedMessage as error:
+        raise KeyStoreError(f"{path} is {error}; remove it and start writes it anew") from None
+    finally:
+        os.close(file)
+    if found.encode() != public_key.encode():
+        raise KeyStoreError(
+            f"{path} does not belong to {KEY_FILE} beside it; remove it and start writes it anew"
+        )
 
 
 def _sealed_header(node_id: bytes, protection: Protection) -> bytes:

@@ -15,7 +15,7 @@ from typing import Final
 
 import trio
 
-from cretonode.errors import ConnectionLost, NetworkError
+from cretonode.errors import AddressError, ConnectionLost, NetworkError
 from cretonode.network.quic_engine import Datagram, SocketAddress
 
 SOL_UDP: Final = 17
@@ -107,14 +107,16 @@ class UdpSocket:
 def open_udp(bind: tuple[str, int], *, buffer_bytes: int) -> UdpSocket:
     """Return a socket bound to `bind`, an IP address and a port (0: any free one).
 
-    Bound to `::` it serves IPv4 as well. Raises: NetworkError, naming the address.
+    Bound to `::` it serves IPv4 as well. Raises: AddressError, naming its keys.
     """
     host, port = bind
     try:
         family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         bound = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     except (OSError, ValueError) as error:
-        raise NetworkError(f"cannot open a UDP socket on {host} port {port}: {error}") from error
+        raise AddressError(
+            f"network.listen_addr: cannot open a UDP socket on {host} port {port}: {error}"
+        ) from error
     try:
         bound.settimeout(0)  # never blocks
         if family == socket.AF_INET6:
@@ -126,7 +128,10 @@ def open_udp(bind: tuple[str, int], *, buffer_bytes: int) -> UdpSocket:
         return UdpSocket(bound)
     except OSError as error:
         bound.close()
-        raise NetworkError(f"cannot bind {host} port {port}: {error}") from error
+        raise AddressError(
+            f"network.listen_addr and network.quic_port: cannot listen on {host} port {port}:"
+            f" {error.strerror or error}"
+        ) from error
 
 
 async def resolve(address: tuple[str, int], *, family: socket.AddressFamily) -> SocketAddress:

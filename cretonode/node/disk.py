@@ -77,6 +77,12 @@ def _open(
     stack.callback(store.sync)
     if opened.torn_bytes:
         log.info("journal_tail_dropped", bytes=opened.torn_bytes, meaning="never sent to anybody")
+    if opened.records and store.journal_marker() is None:
+        log.warning(
+            "database_empty",
+            path=config.storage.path,
+            meaning="the vote journal is not empty: what was final is fetched from the others",
+        )
     promises = fold(decode_record(record) for record in opened.records)
     restored = store.restore(genesis_vertex(committee.genesis), promises)
     # The performer folds on; the replica starts from its own copy.

@@ -29,6 +29,14 @@ IDENTITY_FILE: Final = "identity"
 JOURNAL_DIRECTORY: Final = "journal"
 DATABASE_DIRECTORY: Final = "db"
 DIRECTORY_MODE: Final = 0o700
+# What may stand in a directory before `init`: what the default paths put there, an earlier attempt
+# that ended early, and what a file system puts into a volume of its own.
+EXPECTED_NAMES: Final = frozenset(
+    {
+        DATABASE_DIRECTORY, JOURNAL_DIRECTORY, IDENTITY_FILE + ".unfinished", "lock", "keys",
+        "backups", "genesis.json", "node.toml", "operator.sock", "lost+found",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +72,13 @@ def create_data_directory(
 ) -> DataDirectory:
     """Make the directory (0700), the journal's birth record and, last, the identity file.
 
-    The directory may exist, as a mounted volume does, and hold other things, as keys. After a
-    failure nothing is left of what was made here.
+    The directory may exist, as a mounted volume does, and hold a node's other things, as keys.
+    After a failure nothing is left of what was made here.
     Raises: DirectoryError, JournalError.
     """
     if (path / IDENTITY_FILE).exists():
         raise DirectoryError(f"{path} is a data directory already; nothing was changed")
+    _check_nothing_foreign(path)
     made: list[Path] = []
     with _directory_errors(path, "cannot be made"):
         try:
@@ -105,6 +114,17 @@ def open_data_directory(path: Path, identity: Identity) -> DataDirectory:
     if not os.access(path, os.W_OK | os.X_OK):
         raise DirectoryError(f"{path}: no permission to write")
     return DataDirectory(path, identity)
+
+
+def _check_nothing_foreign(path: Path) -> None:
+    with _directory_errors(path, "cannot be read"):
+        present = {child.name for child in path.iterdir()} if path.is_dir() else set[str]()
+    foreign = sorted(present - EXPECTED_NAMES)
+    if foreign:
+        shown = ", ".join(ascii(name) for name in foreign[:3]) + (", ..." if foreign[3:] else "")
+        raise DirectoryError(
+            f"{path} holds what no node makes: {shown}; choose a directory of its own"
+        )
 
 
 def _make_directory(path: Path, made: list[Path]) -> None:

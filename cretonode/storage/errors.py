@@ -1,10 +1,10 @@
 """The ways in which our own disk can fail us, below `StorageError` and `CorruptionError`."""
 
-from cretonode.errors import CorruptionError, StorageError
+from cretonode.errors import ConfigError, CorruptionError, StorageError
 
 
-class DirectoryError(StorageError):
-    """A data directory is missing, not writable, taken, or another node's."""
+class DirectoryError(StorageError, ConfigError):
+    """A data directory is missing, not writable, taken, or another node's. Exit code 2."""
 
 
 class LockHeld(DirectoryError):

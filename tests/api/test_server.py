@@ -180,6 +180,24 @@ async def test_a_client_that_reads_nothing_is_let_go() -> None:
         (b"GET / HTTP/1.1\r\n\r\n", "malformed-request"),  # no host
         (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 100_000, "headers-too-large"),
         (b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 20_000, "headers-too-large"),
+        (
+            b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 20_000 + b"\r\nconnection: close\r\n\r\n",
+            "headers-too-large",
+        ),
+        (
+            b"GET /?" + b"y" * 60_000 + b" HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            "headers-too-large",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: "
+            + b"y" * 20_000
+            + b"\r\nconnection: close\r\n\r\n",
+            "headers-too-large",
+        ),
+        (
+            POST + b"content-encoding: gzip\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx",
+            "unsupported-media-type",
+        ),
         (POST + b"content-length: -1\r\n\r\n", "malformed-request"),
         (POST + b"content-length: " + b"9" * 5000 + b"\r\n\r\n", "malformed-request"),
         (POST + b"content-length: 3\r\ncontent-length: 4\r\n\r\n", "malformed-request"),

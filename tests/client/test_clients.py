@@ -237,6 +237,17 @@ def test_what_no_node_takes_is_not_sent(transactions: list[bytes], detail: str) 
         client.submit(transactions)
 
 
+@pytest.mark.parametrize("item", ["text", 1, None], ids=["str", "int", "NoneType"])
+async def test_a_transaction_of_another_type_is_not_sent(item: object) -> None:
+    given: list[Any] = [b"a", item]
+    detail = f"transaction 1 is of type {type(item).__name__}; expected bytes"
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ClientError, match=detail):
+        client.submit(given)
+    async with AsyncClient("http://127.0.0.1:1") as other:
+        with pytest.raises(ClientError, match=detail):
+            await other.submit(given)
+
+
 def test_a_hash_of_another_length_is_not_asked_for() -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(ClientError, match="3 bytes"):
         client.vertex(b"abc")

@@ -149,6 +149,15 @@ def test_an_unknown_key_is_answered_with_the_one_that_was_meant(tmp_path: Path) 
     ]
 
 
+def test_an_unknown_key_like_no_other_is_answered_with_those_that_are_known(
+    tmp_path: Path,
+) -> None:
+    known = ", ".join(key.name for key in KEYS.values() if key.section == "backup")
+    assert problems_of("[backup]\nzzz = 1\n", directory=tmp_path) == [
+        f"node.toml: unknown key backup.zzz; known in [backup] are {known}"
+    ]
+
+
 def test_a_key_in_the_wrong_section_is_sent_to_its_own(tmp_path: Path) -> None:
     text = "quic_port = 1\n[node]\nhttp_port = 1\n"
     assert problems_of(text, directory=tmp_path) == [

@@ -64,6 +64,20 @@ def test_a_generated_key_loads_again(tmp_path: Path, passphrase: bytes | None) -
     assert keystore.load(directory, passphrase) == made
 
 
+def test_a_public_file_of_another_node_is_refused(directory: Path) -> None:
+    (directory / keystore.PUBLIC_FILE).write_bytes(PUBLIC_TEXT)
+    assert "node.pub does not belong to node.key" in refused(directory)
+    (directory / keystore.PUBLIC_FILE).write_bytes(b"nonsense")
+    assert "node.pub is no public key file" in refused(directory)
+
+
+def test_a_missing_public_file_is_written_anew(directory: Path) -> None:
+    before = (directory / keystore.PUBLIC_FILE).read_bytes()
+    (directory / keystore.PUBLIC_FILE).unlink()
+    keystore.load(directory, None)
+    assert (directory / keystore.PUBLIC_FILE).read_bytes() == before
+
+
 def test_two_generated_keys_differ(tmp_path: Path) -> None:
     assert keystore.generate(tmp_path / "a", None) != keystore.generate(tmp_path / "b", None)
 
@@ -432,8 +446,9 @@ def test_the_public_file_is_the_public_key(directory: Path) -> None:
 def test_a_lost_public_file_is_written_again(directory: Path) -> None:
     path = directory / keystore.PUBLIC_FILE
     before = path.read_bytes()
+    public_key = keystore.load(directory, None).public_key
     path.unlink()
-    keystore.write_public_file(directory, keystore.load(directory, None).public_key)
+    keystore.write_public_file(directory, public_key)
     assert path.read_bytes() == before
     with pytest.raises(KeyStoreError, match="exists already"):
         keystore.write_public_file(directory, KEY.public_key)

@@ -4,7 +4,7 @@ from collections.abc import Generator
 import pytest
 import trio
 
-from cretonode.errors import ConnectionLost, NetworkError
+from cretonode.errors import ConfigError, ConnectionLost, NetworkError
 from cretonode.network.quic_engine import Datagram, SocketAddress
 from cretonode.network.udp import UdpSocket, _batches, is_loopback, open_udp, resolve
 
@@ -58,7 +58,8 @@ def test_a_destination_without_a_route_loses_its_datagrams_only(
 def test_an_address_in_use_is_named() -> None:
     taken = open_udp(("127.0.0.1", 0), buffer_bytes=1 << 16)
     try:
-        with pytest.raises(NetworkError, match=f"127.0.0.1 port {taken.address[1]}"):
+        text = f"network.quic_port: cannot listen on 127.0.0.1 port {taken.address[1]}: Address"
+        with pytest.raises(ConfigError, match=text):
             open_udp(("127.0.0.1", taken.address[1]), buffer_bytes=1 << 16)
     finally:
         taken.close()

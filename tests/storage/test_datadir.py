@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cretonode.crypto.hashing import hash_of
+from cretonode.errors import ConfigError
 from cretonode.identifiers import ChainId, Incarnation, NodeId, VertexHash
 from cretonode.storage import datadir
 from cretonode.storage.datadir import (
@@ -42,6 +43,13 @@ def test_a_mounted_directory_with_other_things_in_it_will_do(tmp_path: Path) -> 
     open_data_directory(tmp_path, IDENTITY)
 
 
+def test_a_directory_with_foreign_things_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(DirectoryError, match=r"holds what no node makes: 'holiday\.jpg'; choose"):
+        create_data_directory(tmp_path, IDENTITY, FIRST)
+    assert [child.name for child in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
 def test_a_directory_is_made_only_once(tmp_path: Path) -> None:
     create_data_directory(tmp_path, IDENTITY, FIRST)
     before = (tmp_path / IDENTITY_FILE).read_bytes()
@@ -72,8 +80,9 @@ def test_another_nodes_directory_is_refused_in_one_sentence(
     tmp_path: Path, identity: Identity, sentence: str
 ) -> None:
     create_data_directory(tmp_path, IDENTITY, FIRST)
-    with pytest.raises(DirectoryError, match=sentence):
+    with pytest.raises(DirectoryError, match=sentence) as caught:
         open_data_directory(tmp_path, identity)
+    assert isinstance(caught.value, ConfigError), "the operator's mistake: exit code 2"
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
