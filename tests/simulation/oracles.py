@@ -20,15 +20,17 @@ from cretonode.core.messages import (
 )
 from cretonode.core.records import (
     Accepted,
+    BaseAdopted,
     HighCertificate,
     OwnVertex,
+    Promises,
     Record,
     SaidCheckpoint,
     SaidNewView,
     SaidViewChange,
 )
 from cretonode.dag.payload import each_id
-from cretonode.identifiers import SequenceNumber, TransactionId
+from cretonode.identifiers import SequenceNumber, TransactionId, View
 from tests.simulation.disk import Disk
 
 
@@ -44,6 +46,9 @@ class Oracles:
     order: dict[SequenceNumber, tuple[object, ...]] = field(default_factory=dict)
     executed: dict[TransactionId, SequenceNumber] = field(default_factory=dict)
     said: dict[tuple[object, ...], object] = field(default_factory=dict)
+    promises: dict[str, Promises] = field(default_factory=dict)
+    left: dict[str, ViewChange] = field(default_factory=dict)  # each node's last view-change
+    committed: dict[str, dict[View, Commit]] = field(default_factory=dict)  # highest in each view
 
     def on_finalize(self, name: str, effect: Finalize, disk: Disk) -> None:
         """Agreement, total order and exactly-once."""
@@ -70,6 +75,21 @@ class Oracles:
                         )
                     self.executed[transaction] = effect.sequence
 
+    def on_start(self, name: str, promises: Promises) -> None:
+        """Take up what a node's journal gave back."""
+        self.promises[name] = promises
+
+    def on_persist(self, name: str, record: Record) -> None:
+        """A journal always folds, and never holds two bases of one view."""
+        try:
+            self.promises[name].apply(record)
+        except AssertionError as error:
+            raise Violation(f"{name} journals {record} against its promises: {error}") from error
+        if isinstance(record, BaseAdopted):
+            before = self.said.setdefault((name, "base", record.view), record.base)
+            if before != record.base:
+                raise Violation(f"{name} adopts {before} and {record.base} in view {record.view}")
+
     def on_say(self, name: str, statement: Statement, disk: Disk) -> None:
         """Durable before sent; and nothing is ever contradicted, crashes included."""
         synced = disk.journal[: disk.journal_synced]
@@ -82,6 +102,26 @@ class Oracles:
         before = self.said.setdefault((name, *key), value)
         if before != value:
             raise Violation(f"{name} contradicts itself at {key}: {before}, then {value}")
+        self._check_left(name, statement)
+
+    def _check_left(self, name: str, statement: Statement) -> None:
+        """A view that was left gets no vote; a view-change hides no commit."""
+        left, committed = self.left.get(name), self.committed.setdefault(name, {})
+        match statement:
+            case ViewChange(high=high):
+                self.left[name] = statement
+                below = [view for view in committed if view < statement.view]
+                if below and high.rank < (max(below), committed[max(below)].sequence):
+                    raise Violation(f"{name} says {statement} after {committed[max(below)]}")
+            case PrePrepare() | Prepare() | Commit():
+                if left is not None and statement.view < left.view:
+                    raise Violation(f"{name} says {statement} after {left}")
+                if isinstance(statement, Commit):
+                    known = committed.get(statement.view)
+                    if known is None or statement.sequence > known.sequence:
+                        committed[statement.view] = statement
+            case _:
+                pass
 
     def _check_present(
         self, name: str, vote: Prepare | PrePrepare, stored: list[object] | object, disk: Disk

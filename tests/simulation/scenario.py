@@ -7,9 +7,20 @@ from time import process_time
 from cretonode.core.committee import Committee, Parameters, faults_of, quorum_of
 from cretonode.core.state import Timing
 from cretonode.crypto.hashing import hash_of
-from cretonode.identifiers import ChainId, Incarnation, TransactionId, ValidatorIndex, VertexHash
+from cretonode.identifiers import (
+    ChainId,
+    Incarnation,
+    SequenceNumber,
+    TransactionId,
+    ValidatorIndex,
+    VertexHash,
+)
+from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
+from tests.simulation.faults import Faults
+from tests.simulation.nodes import START_MS, Node
 from tests.simulation.oracles import Oracles, Violation
-from tests.simulation.world import START_MS, Node, World
+from tests.simulation.world import World
 
 HEALED_MS_MAX = 60_000  # within this everything must be final everywhere once links work
 
@@ -28,6 +39,7 @@ class Outcome:
     cpu_s: float
     trace_hash: str
     trace: tuple[str, ...]
+    acts: dict[str, int]  # of each behaviour in this seed
 
 
 def committee_of(size: int, parameters: Parameters | None = None) -> Committee:
@@ -42,33 +54,56 @@ def committee_of(size: int, parameters: Parameters | None = None) -> Committee:
     )
 
 
+def draw_parameters(rng: random.Random) -> Parameters:
+    """Return what genesis fixes; small windows are hit often."""
+    interval = rng.choice((2, 4, 8))
+    window = interval * rng.choice((2, 2, 3))
+    dedup = rng.choice((window, 2 * window, 512))
+    return Parameters(window=window, checkpoint_interval=interval, dedup_window=dedup)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a test wants of every seed; what is None is drawn."""
+
+    size: int | None = None
+    liars: tuple[str, ...] | None = None  # names of behaviours, one for each malicious validator
+
+
 class Scenario:
     """One seed's world and its plan."""
 
-    def __init__(self, seed: int, *, steps_min: int = 0) -> None:
+    def __init__(self, seed: int, wish: Wish | None = None) -> None:
         self.seed = seed
+        wish = wish or Wish()
         rng = random.Random(seed)
         self.rng = rng
-        self.size = rng.choice((1, 2, 3, 4, 4, 4, 4, 7))
-        self.duration_ms = rng.choice((5_000, 10_000, 20_000)) + steps_min
+        self.size = wish.size or rng.choice((1, 2, 3, 4, 4, 4, 4, 4, 4, 7))
+        self.duration_ms = rng.choice((5_000, 10_000, 15_000))
+        self.slow = rng.random() < 0.1  # a round trip takes about as long as the timeout
         timing = Timing(
-            view_change_timeout_ms=rng.choice((500, 1_000, 3_000)),
+            view_change_timeout_ms=300 if self.slow else rng.choice((500, 1_000, 3_000)),
             slot_interval_ms=rng.choice((5, 20, 60)),
         )
-        committee = committee_of(self.size)
+        committee = committee_of(self.size, draw_parameters(rng))
         oracles = Oracles(committee.parameters.dedup_window)
         self.world = World(committee, timing, random.Random(seed ^ 0x5EED), oracles)
         self.world.trace = []
         faults = faults_of(self.size)
-        self.twins = faults if rng.random() < 0.5 else 0
-        self.crashes_max = self.size - quorum_of(self.size) - self.twins
+        mode = rng.choice(("honest", "twins", "liars", "liars", "liars"))
+        self.twins = faults if mode == "twins" and wish.liars is None else 0
+        # By turns, so that a run of some length meets every one.
+        names = sorted(BEHAVIOURS)
+        drawn = tuple(names[(seed + 5 * i) % len(names)] for i in range(faults))
+        self.liars = wish.liars or (drawn if mode == "liars" else ())
+        self.crashes_max = self.size - quorum_of(self.size) - self.twins - len(self.liars)
         self.submitted = 0
 
     def run(self) -> None:
         """Play the plan, heal, and check that everything settles."""
         self._populate()
         self._plan_load()
-        self._plan_faults()
+        Faults(self.world, self.rng, self.duration_ms, self.crashes_max).plan()
         world = self.world
         world.run_until(START_MS + self.duration_ms)
         self._heal()
@@ -76,23 +111,53 @@ class Scenario:
         if not settled:
             raise Violation(f"not settled {HEALED_MS_MAX} ms after healing: {self._standing()}")
 
+    def acts(self) -> dict[str, int]:
+        """Return how often each behaviour of this seed did what no honest validator does."""
+        found: dict[str, int] = {}
+        for name, node in self.behaving:
+            assert node.behaviour is not None
+            found[name] = found.get(name, 0) + node.behaviour.acts
+        return found
+
     def _populate(self) -> None:
+        malicious = self.twins + len(self.liars)
         first_leaders = self.rng.random() < 0.5
-        twins = (
-            range(self.twins) if first_leaders else self.rng.sample(range(self.size), self.twins)
+        chosen = (
+            list(range(malicious))
+            if first_leaders
+            else self.rng.sample(range(self.size), malicious)
         )
+        self.behaving: list[tuple[str, Node]] = []
         for i in range(self.size):
-            twin = i in twins
-            self.world.add_node(f"n{i}", ValidatorIndex(i), honest=not twin)
-            if twin:
+            node = self.world.add_node(f"n{i}", ValidatorIndex(i), honest=i not in chosen)
+            if i in chosen and self.twins:
                 self.world.add_node(f"n{i}b", ValidatorIndex(i), honest=False)
+            elif i in chosen:
+                name = self.liars[chosen.index(i)]
+                node.behaviour = self._behaviour(name, ValidatorIndex(i))
+                self.behaving.append((name, node))
         for link in self.world.links.values():
-            link.delay_ms = self.rng.choice((1, 2, 10, 40))
+            link.delay_ms = self.rng.choice((100, 120, 150) if self.slow else (1, 2, 10, 40))
             link.jitter_ms = self.rng.choice((0, 2, 20))
             link.loss = self.rng.choice((0.0, 0.0, 0.01, 0.1))
             link.duplicate = self.rng.choice((0.0, 0.0, 0.05))
         for node in self.world.nodes:
             self.world.start(node)
+
+    def _behaviour(self, name: str, me: ValidatorIndex) -> Behaviour:
+        world = self.world
+
+        def sign(statement: S) -> S:
+            return world.sign_as(me, statement)
+
+        setting = Setting(
+            committee=world.committee,
+            me=me,
+            sign=sign,
+            rng=random.Random(self.rng.getrandbits(32)),
+            timeout_ms=world.timing.view_change_timeout_ms,
+        )
+        return BEHAVIOURS[name](setting)
 
     # --- load
 
@@ -112,101 +177,47 @@ class Scenario:
             again = [b"tx%d" % self.rng.randrange(self.submitted)]
             self.world.submit(self.rng.choice(self.world.nodes), again)
 
-    # --- faults
-
-    def _plan_faults(self) -> None:
-        rng = self.rng
-        for _ in range(rng.choice((0, 1, 2, 6))):
-            self.world.later(rng.randrange(self.duration_ms), self._crash_one)
-        if rng.random() < 0.15:
-            self.world.later(rng.randrange(self.duration_ms), self._power_cut)
-        for _ in range(rng.choice((0, 0, 1, 3))):
-            self.world.later(rng.randrange(self.duration_ms), self._split)
-        if self.twins:
-            interval_ms = rng.choice((200, 700, 2_000))
-            for at in range(interval_ms, self.duration_ms, interval_ms):
-                self.world.later(at, self._split_twins)
-
-    def _crash_one(self) -> None:
-        """Crash a node when the plan allows one more to be down; restart it later."""
-        down = sum(node.replica is None for node in self.world.nodes)
-        up = [node for node in self.world.nodes if node.replica is not None and node.honest]
-        if down < max(1, self.crashes_max) and up:
-            node = self.rng.choice(up)
-            self.world.crash(node)
-            self.world.later(self.rng.choice((1, 50, 500, 3_000)), lambda: self._restart(node))
-
-    def _power_cut(self) -> None:
-        """Everybody loses power at once."""
-        for node in self.world.nodes:
-            if node.replica is not None:
-                self.world.crash(node)
-                self.world.later(self.rng.randint(10, 2_000), lambda n=node: self._restart(n))
-
-    def _restart(self, node: Node) -> None:
-        if node.replica is None:
-            self.world.start(node)
-
-    def _split(self) -> None:
-        names = [node.name for node in self.world.nodes]
-        self.rng.shuffle(names)
-        cut = self.rng.randint(0, len(names))
-        self.world.split([set(names[:cut]), set(names[cut:])])
-        self.world.later(self.rng.choice((200, 1_000, 4_000)), self._join)
-
-    def _split_twins(self) -> None:
-        """Let each twin talk to its own part of the others, parts and losses drawn anew."""
-        loss = self.rng.choice((0.0, 0.3, 0.6))
-        for node in self.world.nodes:
-            if node.honest:
-                continue
-            for other in self.world.nodes:
-                if other.me != node.me:
-                    up = self.rng.random() < 0.6
-                    self.world.links[(node.name, other.name)].loss = loss
-                    self.world.set_link(node.name, other.name, up=up)
-                    self.world.set_link(other.name, node.name, up=up)
-
-    def _join(self) -> None:
-        for key in self.world.links:
-            self.world.set_link(*key, up=True)
-
     # --- the end
 
     def _heal(self) -> None:
-        """Links work, everybody honest runs, and the malicious say nothing more."""
+        """Links work and everybody runs. Twins say nothing more, liars go on."""
         world = self.world
         world.note("healing")
-        for node in [n for n in world.nodes if not n.honest]:
+        twins = [node for node in world.nodes if not node.honest and node.behaviour is None]
+        for node in twins:
             if node.replica is not None:
                 world.crash(node)
             for other in world.nodes:
                 if other is not node:
                     world.set_link(node.name, other.name, up=False)
         for node in world.nodes:
-            if node.honest and node.replica is None:
+            node.paused_until_ms = min(node.paused_until_ms, world.now_ms)
+            if node.replica is None and node not in twins:
                 world.start(node)
         for (a, b), link in world.links.items():
             link.loss = link.duplicate = 0.0
-            if world.node(a).honest and world.node(b).honest:
+            link.commits = True
+            if world.node(a) not in twins and world.node(b) not in twins:
                 world.set_link(a, b, up=True)
         # One more transaction: finality must go on, not only come to rest.
         last = next(node for node in world.nodes if node.honest)
         world.later(1_000, lambda: world.submit(last, [b"last"]))
         self.last = TransactionId(hash_of(b"last"))
+        self.target: SequenceNumber | None = None
 
     def _settled(self) -> bool:
-        """Every acknowledged transaction is executed and all honest nodes stand alike."""
+        """Every acknowledged transaction is executed, and all honest nodes got as far."""
         oracles = self.world.oracles
         honest = [node for node in self.world.nodes if node.honest]
         if any(node.replica is None for node in honest):
             return False  # somebody planned to restart is still down
-        finals = {n.replica.state.final for n in honest if n.replica is not None}
-        return (
-            self.last in oracles.executed
-            and len(finals) == 1
-            and self.world.acknowledged <= oracles.executed.keys()
-        )
+        if self.target is None:
+            executed = oracles.executed.keys()
+            if self.last not in executed or not self.world.acknowledged <= executed:
+                return False
+            self.target = max(oracles.order)
+        finals = (n.replica.state.final for n in honest if n.replica is not None)
+        return min(finals) >= self.target
 
     def _standing(self) -> str:
         lacking = len(self.world.acknowledged - self.world.oracles.executed.keys())
@@ -250,4 +261,5 @@ def play(seed: int, scenario: Scenario | None = None) -> Outcome:
         cpu_s=process_time() - began,
         trace_hash=hash_of("\n".join(trace).encode()).hex()[:16],
         trace=trace,
+        acts=scenario.acts(),
     )

@@ -7,8 +7,9 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
-from cretonode.core.certificate import check_shape_untrusted
 from cretonode.core.committee import Committee
 from cretonode.core.effects import (
     Accuse,
@@ -17,56 +18,36 @@ from cretonode.core.effects import (
     Finalize,
     Halt,
     Lookup,
+    Persist,
     Refuse,
     Say,
     Send,
     Serve,
 )
 from cretonode.core.events import Batch, Event, LookedUp, PeerConnected, PeerSilent, Received, Tick
-from cretonode.core.messages import Message, Statement, VertexMessage
+from cretonode.core.messages import (
+    CheckpointCertificate,
+    Commit,
+    CommitCertificate,
+    Message,
+    Statement,
+    VertexMessage,
+)
 from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS, Timing
-from cretonode.core.statements import claims_of, statement_of
-from cretonode.crypto.hashing import hash_of, tree_root
+from cretonode.core.statements import statement_of
+from cretonode.crypto.hashing import tree_root
 from cretonode.dag.payload import pack, transaction_ids_untrusted
 from cretonode.identifiers import TransactionId, ValidatorIndex
+from tests.simulation.byzantine.behaviour import Behaviour
 from tests.simulation.disk import Disk
+from tests.simulation.nodes import START_MS, Link, Node
 from tests.simulation.oracles import Oracles, Violation
+from tests.simulation.signatures import flaw_of, oracle_signature
 
-START_MS = 1_700_000_000_000
 SILENCE_MS = 300
-
-
-def oracle_signature(author: ValidatorIndex, statement: bytes) -> bytes:
-    """Stand in for a signature: nobody in the world makes one for somebody else."""
-    return hash_of(author.to_bytes(2, "big") + statement)[:16]
-
-
-@dataclass(slots=True)
-class Link:
-    """How one directed link behaves now."""
-
-    delay_ms: int = 2
-    jitter_ms: int = 3
-    loss: float = 0.0
-    duplicate: float = 0.0
-    up: bool = True
-
-
-@dataclass(slots=True)
-class Node:
-    """One replica with its disk. A validator may be played by two (twins)."""
-
-    name: str
-    me: ValidatorIndex
-    disk: Disk
-    honest: bool = True
-    replica: Replica | None = None
-    inbox: list[Event] = field(default_factory=list)
-    clients: list[bytes] = field(default_factory=list)
-    busy: bool = False
-    life: int = 0  # how often it was started; what an earlier life scheduled is void
-    waking_ms: int = NEVER_MS
+COMMITTING = (Commit, CommitCertificate, CheckpointCertificate)
+S = TypeVar("S", bound=Statement)
 
 
 @dataclass(slots=True)
@@ -86,7 +67,7 @@ class World:
     views_entered: int = 0
     _queue: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
     _count: int = 0
-    _verified: dict[int, Message] = field(default_factory=dict)
+    _verified: dict[int, tuple[Message, bool]] = field(default_factory=dict)
 
     # --- building
 
@@ -105,10 +86,18 @@ class World:
         node.life += 1
         node.busy = False
         node.inbox = []
-        replica = Replica(self.committee, node.me, self.timing, node.disk.restore())
+        node.waking_ms = node.lying_ms = NEVER_MS
+        if node.behaviour is not None:
+            if node.behaviour.forgets:
+                node.disk.journal.clear()
+            node.behaviour.restarted()
+        restored = node.disk.restore()
+        replica = Replica(self.committee, node.me, self.timing, restored)
         node.replica = replica
+        if node.honest:
+            self.oracles.on_start(node.name, restored.promises)
         self.note(f"{node.name} starts in view {replica.state.view}")
-        self._perform(node, replica.start(self.now_ms))
+        self._perform(node, replica.start(node.clock(self.now_ms)))
         for other in self.nodes:
             if other.replica is not None and other.me != node.me:
                 self._greet(node, other)
@@ -191,25 +180,37 @@ class World:
     def _turn(self, node: Node) -> None:
         """Step through all that waits; what comes while the disk syncs makes the next turn."""
         replica = node.replica
-        if node.busy or replica is None:
+        if node.busy or replica is None or self.now_ms < node.paused_until_ms:
             return
         effects: list[Effect] = []
         events, node.inbox = node.inbox, []
         try:
             for event in events:
-                effects += self._step(replica, event)
+                effects += self._step(node, replica, event)
             if node.clients and replica.wants_batch():
-                effects += self._step(replica, self._batch(node))
-        except AssertionError as error:
+                effects += self._step(node, replica, self._batch(node))
+        except (AssertionError, KeyError) as error:
             if node.honest:
-                raise Violation(f"{node.name}: {error}") from error
-            self.crash(node)
+                raise Violation(f"{node.name}: {type(error).__name__} {error}") from error
+            self._undo(node)  # its core does not stand what it did
             return
         self._perform(node, effects)
 
-    def _step(self, replica: Replica, event: Event) -> list[Effect]:
+    def _step(self, node: Node, replica: Replica, event: Event) -> list[Effect]:
         self.steps += 1
-        return replica.step(event, self.now_ms)
+        return replica.step(event, node.clock(self.now_ms))
+
+    def _undo(self, node: Node) -> None:
+        """Start a malicious node afresh: its lies contradict what its core knows."""
+        self.crash(node)
+        node.disk = Disk(self.committee)
+        self.later(500, lambda: self.start(node) if node.replica is None else None)
+
+    def pause(self, node: Node, pause_ms: int) -> None:
+        """Stop a node's world for a while: it hears everything late, its timers included."""
+        node.paused_until_ms = max(node.paused_until_ms, self.now_ms + pause_ms)
+        life = node.life
+        self.later(pause_ms, lambda: self._if_alive(node, life, Tick()))
 
     def _perform(self, node: Node, effects: list[Effect]) -> None:
         life = node.life
@@ -218,6 +219,8 @@ class World:
         for effect in effects:
             if isinstance(effect, Finalize) and node.honest:
                 self.oracles.on_finalize(node.name, effect, node.disk)
+            elif isinstance(effect, Persist) and node.honest:
+                self.oracles.on_persist(node.name, effect.record)
         if not self._must_sync_first():
             self._dispatch(node, effects)
             effects = []
@@ -248,8 +251,11 @@ class World:
         if node.inbox or (node.clients and replica.wants_batch()):
             self._turn(node)
             return
-        deadline_ms = max(replica.deadline_ms(), self.now_ms + 1)
-        if deadline_ms < NEVER_MS and deadline_ms < node.waking_ms:
+        own_ms = replica.deadline_ms()
+        if own_ms >= NEVER_MS:
+            return
+        deadline_ms = self.now_ms + node.delay_until(own_ms, self.now_ms)
+        if deadline_ms < node.waking_ms:
             node.waking_ms = deadline_ms
             life = node.life
             self.later(deadline_ms - self.now_ms, lambda: self._wake(node, life, deadline_ms))
@@ -271,17 +277,42 @@ class World:
     # --- effects
 
     def _dispatch(self, node: Node, effects: list[Effect]) -> None:
+        if node.behaviour is not None:
+            self._lie(node, node.behaviour, effects)
         for effect in effects:
             if node.replica is None:
                 return
             self._do(node, effect)
 
+    def _lie(self, node: Node, behaviour: Behaviour, effects: list[Effect]) -> None:
+        """Send what a malicious node makes of its core's effects, and ask it again in time."""
+        stored = partial(self._stored, node)
+        for peer, message in behaviour.outgoing(effects, self.now_ms, stored):
+            self._post(node, peer, message)
+        deadline_ms = max(behaviour.deadline_ms(), self.now_ms + 1)
+        if deadline_ms < node.lying_ms and deadline_ms < NEVER_MS:
+            node.lying_ms = deadline_ms
+            life = node.life
+            self.later(deadline_ms - self.now_ms, lambda: self._lie_on(node, life, deadline_ms))
+
+    def _lie_on(self, node: Node, life: int, deadline_ms: int) -> None:
+        if node.lying_ms == deadline_ms:
+            node.lying_ms = NEVER_MS
+        if node.life == life and node.replica is not None and node.behaviour is not None:
+            self._lie(node, node.behaviour, [])
+
     def _do(self, node: Node, effect: Effect) -> None:
+        lies = node.behaviour is not None  # then everything to be sent was sent already
         match effect:
+            case Send() | Serve() if lies:
+                pass
+            case Say(statement) if lies:
+                node.inbox.append(Received(node.me, statement))
             case Send(peer, message):
                 self._post(node, peer, message)
-            case Serve():
-                self._serve(node, effect)
+            case Serve(peer=peer):
+                for message in self._stored(node, effect):
+                    self._post(node, peer, message)
             case Lookup(hashes):
                 final = node.disk.tables.final
                 found = tuple(final[h] for h in hashes if h in final)
@@ -307,14 +338,12 @@ class World:
             case Finalize(sequence=sequence, anchor=anchor):
                 self.note(f"{node.name} finalizes {sequence} {anchor.hash[:4].hex()}")
 
-    def _serve(self, node: Node, effect: Serve) -> None:
+    def _stored(self, node: Node, effect: Serve) -> list[Message]:
         vertices = node.disk.tables.vertices
-        for vertex in effect.vertices:
-            if vertex in vertices:
-                self._post(node, effect.peer, vertices[vertex])
+        found: list[Message] = [vertices[v] for v in effect.vertices if v in vertices]
         if effect.count:
-            for message in node.disk.slots(effect.first, effect.count):
-                self._post(node, effect.peer, message)
+            found += node.disk.slots(effect.first, effect.count)
+        return found
 
     def _say(self, node: Node, statement: Statement) -> None:
         if node.honest:
@@ -327,14 +356,20 @@ class World:
     def _signed(self, node: Node, effect: Effect) -> Effect:
         if not isinstance(effect, Say):
             return effect
-        statement = statement_of(self.committee, effect.statement)
-        return Say(replace(effect.statement, signature=oracle_signature(node.me, statement)))
+        return Say(self.sign_as(node.me, effect.statement))
+
+    def sign_as(self, author: ValidatorIndex, statement: S) -> S:
+        """Return `statement` with the signature of `author`, whoever it names."""
+        signed = statement_of(self.committee, statement)
+        return replace(statement, signature=oracle_signature(author, signed))
 
     def _post(self, node: Node, peer: ValidatorIndex, message: Message) -> None:
         """Put a message on every link to `peer`."""
         for target in self.nodes:
             if target.me == peer:
                 link = self.links[(node.name, target.name)]
+                if not link.commits and isinstance(message, COMMITTING):
+                    continue
                 copies = 1 + (self.rng.random() < link.duplicate)
                 for _ in range(copies):
                     if link.up and self.rng.random() >= link.loss:
@@ -344,23 +379,28 @@ class World:
                         life = target.life
                         self.later(
                             delay_ms,
-                            lambda t=target, n=life: self._arrive(node.me, t, n, message),
+                            lambda t=target, n=life: self._arrive(node, t, n, message),
                         )
 
-    def _arrive(self, sender: ValidatorIndex, target: Node, life: int, message: Message) -> None:
-        if target.life == life and target.replica is not None:
-            self._verify(message)
-            self.deliver(target, Received(sender, message))
+    def _arrive(self, sender: Node, target: Node, life: int, message: Message) -> None:
+        if target.life != life or target.replica is None or not self._verify(sender, message):
+            return
+        behaviour = target.behaviour
+        if behaviour is not None and not behaviour.hears(sender.me, message, self.now_ms):
+            return
+        self.deliver(target, Received(sender.me, message))
+        if behaviour is not None:
+            self._lie(target, behaviour, [])
 
-    def _verify(self, message: Message) -> None:
+    def _verify(self, sender: Node, message: Message) -> bool:
         """Check shape and signatures, as the node does; once per message is enough here."""
         if id(message) in self._verified:
-            return
-        check_shape_untrusted(self.committee, message)
-        for claim in claims_of(self.committee, message):
-            if claim.signature != oracle_signature(claim.author, claim.statement):
-                raise Violation(f"a message with a signature nobody made: {message}")
-        self._verified[id(message)] = message  # kept, so that the id stays taken
+            return self._verified[id(message)][1]
+        cause = flaw_of(self.committee, message, checks_payload=not sender.honest)
+        if cause is not None and sender.honest:
+            raise Violation(f"{sender.name} sends {cause}: {message}")
+        self._verified[id(message)] = (message, cause is None)  # kept, so that the id stays taken
+        return cause is None
 
     # --- who hears whom
 

@@ -1,0 +1,44 @@
+"""Malicious validators, by name."""
+
+from typing import Final
+
+from tests.simulation.byzantine.behaviour import Behaviour
+from tests.simulation.byzantine.changing_views import (
+    ForgesCertificates,
+    Forgets,
+    HidesCertificate,
+    TwoBases,
+    TwoViewChanges,
+)
+from tests.simulation.byzantine.floods import CopiesTransactions, FarViews, Oversized
+from tests.simulation.byzantine.helping import LiesAboutHeight
+from tests.simulation.byzantine.leading import (
+    Censors,
+    CertificateToOne,
+    NamesWrongParent,
+    ProposesLate,
+    SplitsAnchors,
+)
+from tests.simulation.byzantine.vertices import LacksParents, TwoVertices
+from tests.simulation.byzantine.voting import EchoesVotes, VotesTwice
+
+BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
+    "splits anchors": SplitsAnchors,
+    "names wrong parent": NamesWrongParent,
+    "certificate to one": CertificateToOne,
+    "proposes late": ProposesLate,
+    "censors": Censors,
+    "echoes votes": EchoesVotes,
+    "votes twice": VotesTwice,
+    "hides certificate": HidesCertificate,
+    "two view-changes": TwoViewChanges,
+    "forgets": Forgets,
+    "forges certificates": ForgesCertificates,
+    "two bases": TwoBases,
+    "two vertices": TwoVertices,
+    "lacks parents": LacksParents,
+    "far views": FarViews,
+    "copies transactions": CopiesTransactions,
+    "oversized": Oversized,
+    "lies about height": LiesAboutHeight,
+}

@@ -1,0 +1,45 @@
+"""The mutation gate: which seed catches which planted bug, and what the oracle said."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import Pool
+
+from tests.simulation.mutations import MUTATIONS
+from tests.simulation.scenario import Scenario, Wish, play
+
+CATCH_WITHIN = 200  # seeds
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """A planted bug that a seed found."""
+
+    seed: int
+    violation: str
+
+
+def catch(name: str, seeds: range | tuple[int, ...]) -> Catch | None:
+    """Return the first of `seeds` that finds the bug called `name`."""
+    mutation = MUTATIONS[name]
+    wish = Wish(size=4, liars=(mutation.liar,)) if mutation.liar else Wish()
+    with mutation.plant():
+        for seed in seeds:
+            violation = play(seed, Scenario(seed, wish)).violation
+            if violation is not None:
+                return Catch(seed, violation)
+    return None
+
+
+def catch_known(name: str) -> Catch | None:
+    """Play the seeds that are known to catch the bug, then all others."""
+    return catch(name, MUTATIONS[name].seeds) or catch(name, range(CATCH_WITHIN))
+
+
+def _search(name: str) -> tuple[str, Catch | None]:
+    return name, catch(name, range(CATCH_WITHIN))
+
+
+def search_all(workers: int) -> Iterator[tuple[str, Catch | None]]:
+    """Yield, for each bug, the lowest seed that finds it."""
+    with Pool(workers) as pool:
+        yield from pool.imap_unordered(_search, MUTATIONS)

@@ -1,0 +1,54 @@
+"""Nodes and the links between them: what the world moves, and what faults change."""
+
+import math
+from dataclasses import dataclass, field
+
+from cretonode.core.events import Event
+from cretonode.core.replica import Replica
+from cretonode.core.state import NEVER_MS
+from cretonode.identifiers import ValidatorIndex
+from tests.simulation.byzantine.behaviour import Behaviour
+from tests.simulation.disk import Disk
+
+START_MS = 1_700_000_000_000
+
+
+@dataclass(slots=True)
+class Link:
+    """How one directed link behaves now."""
+
+    delay_ms: int = 2
+    jitter_ms: int = 3
+    loss: float = 0.0
+    duplicate: float = 0.0
+    up: bool = True
+    commits: bool = True  # False: what would make anything final is lost
+
+
+@dataclass(slots=True)
+class Node:
+    """One replica with its disk. A validator may be played by two (twins)."""
+
+    name: str
+    me: ValidatorIndex
+    disk: Disk
+    honest: bool = True
+    replica: Replica | None = None
+    inbox: list[Event] = field(default_factory=list)
+    clients: list[bytes] = field(default_factory=list)
+    busy: bool = False
+    life: int = 0  # how often it was started; what an earlier life scheduled is void
+    waking_ms: int = NEVER_MS
+    behaviour: Behaviour | None = None  # of a malicious node: what becomes of its core's effects
+    lying_ms: int = NEVER_MS  # when the behaviour wants to speak next
+    paused_until_ms: int = 0
+    ahead_ms: int = 0  # its clock against the world's, at the start
+    drift: float = 0.0  # how much faster its clock runs
+
+    def clock(self, now_ms: int) -> int:
+        """Return what the node's own clock shows."""
+        return now_ms + self.ahead_ms + int((now_ms - START_MS) * self.drift)
+
+    def delay_until(self, own_ms: int, now_ms: int) -> int:
+        """Return how long it takes until the node's own clock shows `own_ms`."""
+        return max(1, math.ceil((own_ms - self.clock(now_ms)) / (1 + self.drift)))
