@@ -16,6 +16,7 @@ from chaos import report
 from chaos.interrupt import interrupt
 from chaos.kill import kill
 from chaos.leader import leader
+from chaos.liars import liar
 from chaos.options import Options, parse
 from chaos.rounds import rounds
 from chaos.stage import Run
@@ -29,6 +30,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Run], Awaitable[None]]]] = {
     "interrupt": interrupt,
     "rounds": rounds,
     "leader": leader,
+    "liar": liar,
 }
 PLAIN_WIDTH: Final = 120
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -32,6 +32,7 @@ class Testimony:
 
     name: str
     accusations: list[str] = field(default_factory=list)  # of others
+    accused: Counter[int] = field(default_factory=Counter)  # which validator, how often
     warnings: Counter[str] = field(default_factory=Counter)
     stray: list[str] = field(default_factory=list)  # lines that are no log lines: tracebacks
     started_at: list[int] = field(default_factory=list)  # final sequence from disk, each start
@@ -47,6 +48,7 @@ def read_log(files: NodeFiles) -> Testimony:
             found.stray.append(f"{files.name}: {line}")
         elif name in ACCUSING:
             found.accusations.append(f"{files.name}: {line}")
+            found.accused[_whole(event.get("author", event.get("peer")))] += 1
         elif name == "running":
             found.started_at.append(_whole(event["final"]))
         elif name == "ended":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.arguments import Number, pairs_of
+from chaos.liar import KNOWN
 from cretonode.core.committee import Parameters
 from cretonode.errors import ConfigError
 
@@ -38,9 +39,18 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
         "wait": Number(2, 0.5, 600),  # seconds of load between a return and the next kill
         "down": Number(2, 0.1, 600),  # seconds a leader is down after finality is back
     },
+    "liar": {
+        "warm": Number(2, 0.5, 600),  # seconds of honest load
+        "seconds": Number(15, 1, 3_600),  # of lies
+        "node": Number(0, 0, 30, whole=True),  # who lies; 0 leads the first view
+        "timeout": Number(5_000, 100, 60_000, whole=True),  # view_change_timeout_ms
+    },
 }
 WORDS: Final = {"seed": "", "json": "", "profile": "small", "dir": ""}
-OWN_WORDS: Final[Mapping[str, Mapping[str, str]]] = {"kill": {"node": "random"}}
+OWN_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "kill": {"node": "random"},
+    "liar": {"behaviour": "all", "often": ""},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,21 @@ def parse(arguments: Sequence[str]) -> Options:
         as_json=as_json,
     )
     _check_node(options)
+    _check_behaviour(options)
     return options
+
+
+def _check_behaviour(options: Options) -> None:
+    name = options.words.get("behaviour", "all")
+    if name not in ("all", *KNOWN):
+        raise ConfigError(f"behaviour is {name!r}; expected all, {', '.join(sorted(KNOWN))}")
+    often = options.words.get("often", "")
+    if often:
+        Number(0, 0, 1).parse("often", often)
+    if options.numbers.get("node", 0) >= options.numbers["n"]:
+        raise ConfigError(
+            f"node is {options.whole('node')}; expected 0 to {options.whole('n') - 1}"
+        )
 
 
 def _check_node(options: Options) -> None:

@@ -34,6 +34,13 @@ class Promises:
         """Note a promise."""
         self.checked.append(Promise(name, kept, found))
 
+    def adopt(self, part: "Promises", name: str) -> None:
+        """Note the promises of a part: one line when all were kept, and every broken one."""
+        broken = [promise for promise in part.checked if not promise.kept]
+        self.check(name, f"{len(part.checked)} promises", kept=part.kept)
+        for promise in broken:
+            self.check(f"{name}: {promise.name}", promise.found, kept=False)
+
     def check_order(self, order: Order, nodes: int) -> None:
         """One order everywhere, and nothing in it twice."""
         self.check(
@@ -83,6 +90,10 @@ class Promises:
             shown(accusations) or f"nothing in logs and metrics of {len(testimony)} nodes",
             kept=not accusations,
         )
+        self.check_logs(testimony)
+
+    def check_logs(self, testimony: Sequence[Testimony]) -> None:
+        """No log shows a bug."""
         stray = [each for node in testimony for each in node.stray]
         warnings = Counter[str]()
         for node in testimony:

@@ -1,7 +1,7 @@
 """The stage: a running cluster, a load on it and somebody who watches; kills and returns."""
 
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,10 @@ class Run:
         self.chance = random.Random(self.options.seed)
 
     chance: random.Random = field(init=False)
+
+    def part(self, name: str) -> "Run":
+        """Return a run of its own, in a directory of its own, for one part of a scenario."""
+        return Run(self.options, self.place / name, self.say)
 
     def make_network(self) -> list[NodeFiles]:
         """Write the files of a fresh network."""
@@ -205,11 +209,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(run: Run, files: Sequence[NodeFiles]) -> AsyncGenerator[Stage]:
+async def open_stage(
+    run: Run, files: Sequence[NodeFiles], *, environment: Mapping[str, str] = ENVIRONMENT
+) -> AsyncGenerator[Stage]:
     """Start nodes, load and watch; end them all on the way out."""
     options = run.options
     async with (
-        open_cluster(files, environment=ENVIRONMENT) as cluster,
+        open_cluster(files, environment=environment) as cluster,
         Load(
             cluster.nodes,
             rate_per_s=options.numbers["rate"],

@@ -25,7 +25,7 @@ from cretonode.core.effects import (
     Stable,
     Store,
 )
-from cretonode.core.events import LookedUp, Received, Tick
+from cretonode.core.events import Event, LookedUp, Received, Tick
 from cretonode.core.messages import VertexMessage
 from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS
@@ -85,16 +85,19 @@ class Driver:
         await self._perform(self.replica.start(self.clock.now_ms()))
         task_status.started()
         while True:
-            events = await self.inbox.next_turn(self._timeout_s())
-            now_ms = self.clock.now_ms()
-            effects: list[Effect] = []
-            for event in events or [Tick()]:
-                effects += self.replica.step(event, now_ms)
-            if self.replica.wants_batch() and self.batcher.is_ready(now_ms):
-                effects += self.replica.step(self.batcher.take(now_ms), now_ms)
-            self.counts.turns += 1
-            self.counts.events += len(events)
-            await self._perform(effects)
+            await self._turn(await self.inbox.next_turn(self._timeout_s()))
+
+    async def _turn(self, events: list[Event]) -> None:
+        """Step through `events`, or a tick, and a batch when one is wanted; perform it all."""
+        now_ms = self.clock.now_ms()
+        effects: list[Effect] = []
+        for event in events or [Tick()]:
+            effects += self.replica.step(event, now_ms)
+        if self.replica.wants_batch() and self.batcher.is_ready(now_ms):
+            effects += self.replica.step(self.batcher.take(now_ms), now_ms)
+        self.counts.turns += 1
+        self.counts.events += len(events)
+        await self._perform(effects)
 
     def _timeout_s(self) -> float:
         """Until the replica's deadline, or until a batch has waited long enough."""

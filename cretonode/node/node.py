@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 import trio
@@ -78,8 +78,12 @@ async def run_node(
     config: Config,
     *,
     on_started: Callable[[Addresses], None] = lambda addresses: None,  # noqa: ARG005
+    join: "Join | None" = None,
 ) -> None:
-    """Run until a signal stops it. Raises: ConfigError, StorageError, NetworkError, ForkError."""
+    """Run until a signal stops it. `join` joins the parts: `assemble`, unless told otherwise.
+
+    Raises: ConfigError, StorageError, NetworkError, ForkError.
+    """
     async with trio.open_nursery() as root:
         stop = trio.Event()
         await root.start(watch_signals, stop, root.cancel_scope, name="signals")
@@ -97,7 +101,7 @@ async def run_node(
         node_id = identity.secret.node_id
         async with open_disk(config, identity.committee, identity.me, node_id) as disk:
             _log_step("storage", began_s)
-            await _run_on_network(config, identity, disk, stop, on_started)
+            await _run_on_network(config, identity, disk, stop, on_started, join or assemble)
         root.cancel_scope.cancel()
 
 
@@ -128,6 +132,7 @@ async def _run_on_network(
     disk: Disk,
     stop: trio.Event,
     on_started: Callable[[Addresses], None],
+    join: "Join",
 ) -> None:
     validators = {v.public_key.node_id for v in identity.genesis.validators}
     address = config.network.quic_address
@@ -140,7 +145,7 @@ async def _run_on_network(
     ) as endpoint:
         _log_step("network", began_s)
         with _step("consensus"):
-            parts = assemble(config, identity, disk, endpoint)
+            parts = join(config, identity, disk, endpoint)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(parts.peers.run, name="peers")
             nursery.start_soon(parts.links.run, parts.peers, name="links")
@@ -269,6 +274,9 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         limiter=readers,
     )
     return Parts(inbox, batcher, links, peers, server, driver, service)
+
+
+Join: TypeAlias = Callable[[Config, Identity, Disk, Endpoint], Parts]
 
 
 def _log_refused(peer: ValidatorIndex, error: PeerError) -> None:
