@@ -18,6 +18,7 @@ from chaos.kill import kill
 from chaos.leader import leader
 from chaos.liars import liar
 from chaos.options import Options, parse
+from chaos.outage import outage
 from chaos.rounds import rounds
 from chaos.stage import Run
 from chaos.watch import Overdue
@@ -31,6 +32,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Run], Awaitable[None]]]] = {
     "rounds": rounds,
     "leader": leader,
     "liar": liar,
+    "outage": outage,
 }
 PLAIN_WIDTH: Final = 120
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,6 +1,6 @@
 """A validator that lies: the real node, key and network, but what it says goes through a behaviour.
 
-`python -m chaos.liar --behaviour "votes twice" --config node.toml`. The behaviours are the
+`python -m chaos.liar --behaviour votes-twice start --config node.toml`. The behaviours are the
 simulator's. It is honest until SIGUSR1, so that everything works before the first lie. Whatever
 its own lies do to its core ends the process: whoever started it starts it again.
 
@@ -10,7 +10,6 @@ Never part of the product: `cretonode` and the wheel know nothing of it.
 import os
 import random
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -212,6 +211,7 @@ async def _begin_on_signal(
 
 
 @click.command()
+@click.argument("command", type=click.Choice(["start"]))
 @click.option("--behaviour", type=click.Choice(sorted(KNOWN)), required=True)
 @click.option("--seed", type=int, default=0, help="Fixes what the liar draws.")
 @click.option("--rate", type=float, help="How often to lie, 0 to 1; else drawn.")
@@ -219,7 +219,13 @@ async def _begin_on_signal(
 @click.option("--config", "config_path", type=click.Path(path_type=Path, dir_okay=False))
 @reported
 def main(
-    behaviour: str, seed: int, rate: float | None, config_path: Path | None, *, with_parent: bool
+    command: str,  # noqa: ARG001  so that its command line ends as that of a node
+    behaviour: str,
+    seed: int,
+    rate: float | None,
+    config_path: Path | None,
+    *,
+    with_parent: bool,
 ) -> None:
     """Run a validator that lies from SIGUSR1 on."""
     if with_parent:
@@ -232,8 +238,8 @@ def main(
 
 
 def program(behaviour: str, *, seed: int, rate: float | None = None) -> tuple[str, ...]:
-    """Return the command line of this liar, before the arguments of `cretonode start`."""
-    named = (sys.executable, "-m", "chaos.liar", "--behaviour", behaviour, "--seed", str(seed))
+    """Return what Python runs for this liar."""
+    named = ("-m", "chaos.liar", "--behaviour", behaviour, "--seed", str(seed))
     return named if rate is None else (*named, "--rate", str(rate))
 
 

@@ -7,21 +7,25 @@ and goes on lying: that is one more lie.
 import json
 import shutil
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Never
 
 import trio
 
+from bench.load import random_transactions
 from chaos.liar import BEGIN, KNOWN, program
 from chaos.watch import until
 from cretonode.cli.cluster import NodeProcess
 from cretonode.cli.layout import NodeFiles
 from cretonode.cli.making import make_node
 from cretonode.client import AsyncClient, RetryPolicy, Timeouts, Unavailable, Unreachable
+from cretonode.errors import ClientError
 
 READY_S: Final = 30.0
 LOOK_S: Final = 0.2
+FEED_S: Final = 0.1
+FEED_TRANSACTIONS: Final = 5
 MEMORY_S: Final = 4.0  # of one that forgets: from start to start
 TIMEOUTS: Final = Timeouts(connect_ms=500, answer_ms=2_000)
 
@@ -63,6 +67,17 @@ class Liar:
                 continue
             await self._start_afresh()
             since_s = trio.current_time()
+
+    async def feed(self) -> Never:
+        """Be its clients: some lies need vertices of its own."""
+        async with AsyncClient(
+            self.node.files.url, retries=RetryPolicy(attempts_max=1), timeouts=TIMEOUTS
+        ) as client:
+            while True:
+                await trio.sleep(FEED_S)
+                if self.answers:
+                    with suppress(ClientError):
+                        await client.submit(random_transactions(FEED_TRANSACTIONS, 100))
 
     def end(self) -> None:
         """Kill it."""
@@ -125,6 +140,7 @@ async def open_liar(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(liar.keep_alive, name="liar")
+            nursery.start_soon(liar.feed, name="clients of the liar")
             yield liar
             nursery.cancel_scope.cancel()
     finally:

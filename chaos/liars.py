@@ -4,8 +4,9 @@ Four real processes, the liar among them, under load. The promises are checked o
 how long nothing became final is reported.
 """
 
+import signal
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Never
 
 import trio
 
@@ -19,6 +20,7 @@ from tests.simulation.byzantine import BEHAVIOURS
 
 STALL_TIMEOUTS: Final = 3  # a silent leader costs one, a view-change that another one spoils a few
 STALL_S_MIN: Final = 10.0
+PAUSE_S: Final = 0.6  # longer than a leader may be silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,8 @@ async def _play(run: Run, behaviour: str) -> tuple[Lied, Stage]:
         await trio.sleep(numbers["warm"])
         began_s, first = trio.current_time(), stage.watch.head()
         await liar.begin()
-        await trio.sleep(numbers["seconds"])
+        with trio.move_on_after(numbers["seconds"]):
+            await _disturb(stage, [each.name for each in files], numbers["pause"])
         ended_s, last = trio.current_time(), stage.watch.head()
         liar.end()
         await stage.finish(order)
@@ -99,6 +102,26 @@ async def _play(run: Run, behaviour: str) -> tuple[Lied, Stage]:
         kept=lied.longest_s < allowed_s and lied.sequences > 0,
     )
     return lied, stage
+
+
+async def _disturb(stage: Stage, names: list[str], every_s: float) -> Never:
+    """Stop the world of whoever leads, but for the liar, again and again; never for two at once.
+
+    To the others it falls silent and the view changes: what some lie about, and how a liar comes
+    to lead. A pause is no fault: the network may do the same.
+    """
+    while every_s:
+        await trio.sleep(every_s)
+        leader = names[stage.watch.leader_index()]
+        for node in stage.nodes:
+            if node.files.name == leader and node.process is not None:
+                process = node.process
+                process.send_signal(signal.SIGSTOP)
+                try:
+                    await trio.sleep(PAUSE_S)
+                finally:
+                    process.send_signal(signal.SIGCONT)
+    await trio.sleep_forever()
 
 
 def judge(promises: Promises, testimony: list[Testimony], place: int, liar: Liar) -> None:

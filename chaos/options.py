@@ -39,16 +39,23 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
         "wait": Number(2, 0.5, 600),  # seconds of load between a return and the next kill
         "down": Number(2, 0.1, 600),  # seconds a leader is down after finality is back
     },
+    "outage": {
+        "repeat": Number(3, 1, 1_000, whole=True),
+        "warm": Number(3, 0.5, 600),  # seconds of load before each
+        "gap": Number(8, 6, 600),  # seconds without a quorum
+    },
     "liar": {
         "warm": Number(2, 0.5, 600),  # seconds of honest load
         "seconds": Number(15, 1, 3_600),  # of lies
         "node": Number(0, 0, 30, whole=True),  # who lies; 0 leads the first view
         "timeout": Number(5_000, 100, 60_000, whole=True),  # view_change_timeout_ms
+        "pause": Number(2, 0, 600),  # seconds between pauses of an honest leader; 0: none
     },
 }
 WORDS: Final = {"seed": "", "json": "", "profile": "small", "dir": ""}
 OWN_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "kill": {"node": "random"},
+    "outage": {"how": "kill"},
     "liar": {"behaviour": "all", "often": ""},
 }
 
@@ -100,6 +107,8 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     _check_node(options)
     _check_behaviour(options)
+    if options.words.get("how", "kill") not in ("kill", "stop"):
+        raise ConfigError(f"how is {options.words['how']!r}; expected kill or stop")
     return options
 
 

@@ -119,12 +119,30 @@ class Stage:
         self.load.up.remove(node)
         return killed
 
-    async def bring_back(self, node: NodeProcess) -> Return:
-        """Start a killed node; return when it is level with the others. Raises: Overdue."""
+    async def stop(self, nodes: Sequence[NodeProcess]) -> None:
+        """Stop `nodes` in good order, all at once."""
+        self.run.accusations += await accusing_metrics(nodes)
+        for node in nodes:
+            self.load.up.remove(node)
+            node.ask_to_stop()
+        for node in nodes:
+            await node.wait_stopped()
+            self.watch.forget(node)
+
+    async def restart(self, node: NodeProcess) -> None:
+        """Start a node that was killed or stopped."""
         await self.hear([node])  # its last words before the crash, and below its first after it
+        node.start()
+
+    async def bring_back(self, node: NodeProcess) -> Return:
+        """Start a killed node, unless it was; return when it is level with the others.
+
+        Raises: Overdue.
+        """
         head = self.watch.head()
         began_s = trio.current_time()
-        node.start()
+        if node.process is None:
+            await self.restart(node)
         name = f"{node.files.name} after its restart"
         at_s: dict[str, float] = {}
         first = 0
@@ -139,7 +157,8 @@ class Stage:
             at_s.setdefault("answered", sight.at_s)
             if sight.ready and "ready" not in at_s:
                 at_s["ready"] = sight.at_s
-                self.load.up.append(node)
+                if node not in self.load.up:
+                    self.load.up.append(node)
             if sight.final >= head:
                 at_s.setdefault("reached", sight.at_s)
             if self.watch.head(besides=node) - sight.final <= LEVEL_SEQUENCES:

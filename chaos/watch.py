@@ -51,6 +51,11 @@ class Watch:
         """Return how `node` was last seen since it was started; None: not yet, or it is down."""
         return self._last[self.nodes.index(node)] if node.process is not None else None
 
+    def final(self, node: NodeProcess) -> int:
+        """Return the final sequence that `node` was last seen with; 0: not yet."""
+        sight = self.last(node)
+        return sight.final if sight is not None else 0
+
     def forget(self, node: NodeProcess) -> None:
         """Take what was seen of `node` for the past: it was just killed or started."""
         self._last[self.nodes.index(node)] = None
@@ -61,9 +66,13 @@ class Watch:
         return max((sight.final for sight in sights if sight is not None), default=0)
 
     def leader(self) -> NodeProcess:
-        """Return the leader of the highest view seen."""
+        """Return the leader of the highest view seen. Only when all validators are watched."""
+        return self.nodes[self.leader_index()]
+
+    def leader_index(self) -> int:
+        """Return which validator leads the highest view seen."""
         sights = [sight for node in self.nodes if (sight := self.last(node)) is not None]
-        return self.nodes[max(sights, key=lambda sight: sight.view).leader]
+        return max(sights, key=lambda sight: sight.view).leader
 
     def view(self) -> int:
         """Return the highest view seen at any node that is up."""

@@ -53,6 +53,10 @@ class Backpressure(ClientError):
     """Nothing was accepted because too much waits already. Try again later."""
 
 
+class NotReady(ClientError):
+    """The node cannot take part now; the text says why. Ask another."""
+
+
 class ForkError(CretoError):
     """A commit certificate contradicts the own final chain: more than f validators lied.
 

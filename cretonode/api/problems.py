@@ -18,7 +18,7 @@ from werkzeug.exceptions import (
 )
 
 from cretonode.api.settings import HEADER_BYTES_MAX, RETRY_AFTER_S
-from cretonode.errors import Backpressure, ClientError
+from cretonode.errors import Backpressure, ClientError, NotReady
 
 PROBLEM_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:cretonode:problem:"
@@ -114,6 +114,8 @@ def problem_of(error: Exception, *, method: str, path: str) -> Problem:
             return error
         case Backpressure():
             return overloaded(str(error), name="backpressure")
+        case NotReady():
+            return overloaded(str(error), name="not-ready")
         case ClientError():
             return Problem("rejected", str(error))
         case ExceptionGroup(exceptions=(Exception() as only,)):  # trio's, around one error

@@ -21,7 +21,6 @@ from cretonode.errors import ConfigError, CretoError
 START_S: Final = 30.0
 STOP_S: Final = 8.0  # a node stops within 5
 POLL_S: Final = 0.05
-PROGRAM: Final = (sys.executable, "-m", "cretonode.cli.main", "start")
 
 
 class NodeStopped(CretoError):
@@ -35,7 +34,7 @@ class NodeProcess:
     files: NodeFiles
     process: subprocess.Popen[bytes] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)  # on top of our own
-    program: Sequence[str] = PROGRAM  # takes the arguments of `cretonode start`
+    program: Sequence[str] = ("-m", "cretonode.cli.main")  # what Python runs
 
     def start(self, *arguments: str) -> None:
         """Start the process; what it prints goes to its log file."""
@@ -43,7 +42,9 @@ class NodeProcess:
         with self.files.log_path.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  our own program and paths
                 [
+                    sys.executable,
                     *self.program,
+                    "start",
                     "--with-parent",  # whatever ends us, no node stays behind
                     "--config",
                     str(self.files.config_path),

@@ -16,7 +16,7 @@ from cretonode.core.events import Batch
 from cretonode.core.messages import VertexMessage
 from cretonode.crypto.hashing import hash_of, tree_root
 from cretonode.dag.payload import LENGTH_BYTES, each_id, pack
-from cretonode.errors import Backpressure, ClientError
+from cretonode.errors import Backpressure, ClientError, NotReady
 from cretonode.identifiers import TransactionId, VertexHash
 from cretonode.limits import (
     PAYLOAD_BYTES_MAX,
@@ -33,6 +33,8 @@ class Submission:
 
     undurable: int
     durable: trio.Event = field(default_factory=trio.Event)
+    begun: bool = False  # part of it is in a batch
+    given_back: str = ""  # why none of it was taken after all
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Batcher:
     _waiting: deque[tuple[TransactionId, bytes, Submission]] = field(default_factory=deque)
     _waiting_bytes: int = 0
     _pending: set[TransactionId] = field(default_factory=set)  # taken here and not final
+    _vouched: set[TransactionId] = field(default_factory=set)  # of these: submitted again, known
     _batched: deque[list[Submission]] = field(default_factory=deque)
     _batched_ms: int = 0
     _answered: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
@@ -60,13 +63,17 @@ class Batcher:
         return len(self._pending)
 
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Accepted, ...]:
-        """Return once all are durable. Raises: Backpressure, ClientError; then none was taken."""
+        """Return once all are durable. Raises: Backpressure, NotReady, ClientError; then none was
+        taken.
+        """
         self._check(transactions)
         accepted: list[Accepted] = []
         fresh: dict[TransactionId, bytes] = {}
         for transaction in transactions:
             id_ = TransactionId(hash_of(transaction))
             known = id_ in fresh or id_ in self._pending or self.is_executed(id_)
+            if id_ in self._pending:
+                self._vouched.add(id_)
             if not known:
                 fresh[id_] = transaction
             accepted.append(Accepted(id=id_, known=known))
@@ -78,6 +85,23 @@ class Batcher:
         """Return when nothing that was taken in waits for the disk."""
         while self._waiting or self._batched:
             await self._answered.park()
+
+    def give_back(self, reason: str) -> None:
+        """Refuse every submission that waits whole: nothing can be ordered, and clients may know.
+
+        What is partly in a batch waits on, and so does what another client was told is known here.
+        """
+        bound = {id(entry[2]) for entry in self._waiting if entry[0] in self._vouched}
+        kept = deque(entry for entry in self._waiting if entry[2].begun or id(entry[2]) in bound)
+        for entry in self._waiting:
+            transaction_id, data, submission = entry[:3]
+            if not submission.begun and id(submission) not in bound:
+                self._waiting_bytes -= len(data)
+                self._pending.discard(transaction_id)
+                submission.given_back = reason
+                submission.durable.set()
+        self._waiting = kept
+        self._answered.unpark_all()
 
     def is_ready(self, now_ms: int) -> bool:
         """True when a batch should go now: company has been waited for, or it is full."""
@@ -108,6 +132,7 @@ class Batcher:
             taken.append(transaction)
             ids.append(id_)
             submissions.append(submission)
+            submission.begun = True
         self._batched.append(submissions)
         leaves = b"".join(ids)
         return Batch(
@@ -130,6 +155,8 @@ class Batcher:
         accepted_ms = self.unfinal.pop(vertex, None)
         if accepted_ms is not None:
             self._pending.difference_update(each_id(transaction_ids))
+            if self._vouched:
+                self._vouched.difference_update(each_id(transaction_ids))
         return accepted_ms
 
     def _check(self, transactions: Sequence[bytes]) -> None:
@@ -165,3 +192,5 @@ class Batcher:
         self._pending.update(fresh)
         self.wake()
         await submission.durable.wait()
+        if submission.given_back:
+            raise NotReady(f"{submission.given_back}; nothing was accepted")

@@ -19,6 +19,7 @@ from cretonode.api.ports import (
 from cretonode.config.genesis import Genesis, tolerance
 from cretonode.core.replica import Replica
 from cretonode.dag.payload import each_id
+from cretonode.errors import NotReady
 from cretonode.identifiers import (
     NodeId,
     SequenceNumber,
@@ -60,6 +61,9 @@ class Service:
 
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Accepted, ...]:
         """See NodePort."""
+        lacking = self.quorum_lacking()
+        if lacking:
+            raise NotReady(f"{lacking}; nothing was accepted")
         return await self.batcher.submit(transactions)
 
     async def transaction(self, id_: TransactionId, *, wait_ms: int) -> TransactionView | None:
@@ -185,22 +189,31 @@ class Service:
             uptime_ms=self.clock.uptime_ms(),
         )
 
+    def quorum_lacking(self) -> str:
+        """Return which validators lack and how many are needed; empty with a quorum. SPEC C10."""
+        committee = self.replica.state.committee
+        connected = 1 + len(self.links.connected())
+        if connected >= committee.quorum:
+            return ""
+        missing = [
+            self.genesis.validators[peer].name
+            for peer, channel in self.links.channels.items()
+            if not channel.greeted
+        ]
+        return (
+            f"{connected} of {committee.size} validators are connected, {committee.quorum} are "
+            f"needed; missing: {', '.join(missing)}, of whom {committee.quorum - connected} must "
+            "come back"
+        )
+
     def _unready(self) -> str:
         """Return why clients should ask another node; empty when they may ask this one."""
         state = self.replica.state
-        connected = 1 + len(self.links.connected())
         if state.halted:
             return "halted: see the log"
-        if connected < state.committee.quorum:
-            missing = [
-                self.genesis.validators[peer].name
-                for peer in self.links.channels
-                if not self.links.channels[peer].greeted
-            ]
-            return (
-                f"{connected} of {state.committee.size} validators are connected, "
-                f"{state.committee.quorum} are needed; missing: {', '.join(missing)}"
-            )
+        lacking = self.quorum_lacking()
+        if lacking:
+            return lacking
         behind = self.replica.catch_up.target - state.final
         if behind > BEHIND_SEQUENCES:
             return f"catching up: {behind} sequences behind"

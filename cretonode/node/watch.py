@@ -14,18 +14,19 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
 async def watch_quorum(service: Service) -> Never:
-    """Check twice a second; report what lasts for five."""
+    """Check twice a second; tell clients that wait, and report what lasts for five seconds."""
     missing_since_s: float | None = None
     reported = False
     while True:
         await trio.sleep(CHECK_S)
-        connected = 1 + len(service.links.connected())
-        if connected >= service.replica.state.committee.quorum:
+        lacking = service.quorum_lacking()
+        if not lacking:
             if reported:
-                log.info("quorum_back", connected=connected)
+                log.info("quorum_back", connected=1 + len(service.links.connected()))
             missing_since_s, reported = None, False
             continue
+        service.batcher.give_back(lacking)
         missing_since_s = missing_since_s or trio.current_time()
         if not reported and trio.current_time() - missing_since_s >= MISSING_S:
             reported = True
-            log.error("quorum_missing", reason=service.status().reason)
+            log.error("quorum_missing", reason=lacking)
