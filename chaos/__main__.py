@@ -13,6 +13,8 @@ import trio
 from rich.console import Console
 
 from chaos import report
+from chaos.equivocation import equivocation
+from chaos.flood import flood
 from chaos.interrupt import interrupt
 from chaos.kill import kill
 from chaos.leader import leader
@@ -32,12 +34,16 @@ SCENARIOS: Final[Mapping[str, Callable[[Run], Awaitable[None]]]] = {
     "rounds": rounds,
     "leader": leader,
     "liar": liar,
+    "equivocation": equivocation,
+    "flood": flood,
     "outage": outage,
 }
 PLAIN_WIDTH: Final = 120
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXIT_INTERRUPTED: Final = 130
 OVERHEAD_S: Final = 900.0  # on top of what a scenario sleeps: a bound, not a plan
+PARTS_MAX: Final = 32  # behaviours, each with a network of its own
+PART_S: Final = 120.0
 ROUND_S: Final = 120.0  # of a kill and a return
 
 
@@ -117,6 +123,8 @@ def _limit_s(options: Options) -> float:
     once = sum(numbers.get(key, 0) for key in ("warm", "gap", "tail")) + 2 * numbers.get(
         "seconds", 0
     )
+    if options.words.get("behaviour") == "all":
+        once = PARTS_MAX * (once + PART_S)
     return OVERHEAD_S + once + turns * each_s
 
 

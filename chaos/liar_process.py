@@ -19,11 +19,13 @@ from chaos.watch import until
 from cretonode.cli.cluster import NodeProcess
 from cretonode.cli.layout import NodeFiles
 from cretonode.cli.making import make_node
-from cretonode.client import AsyncClient, RetryPolicy, Timeouts, Unavailable, Unreachable
+from cretonode.client import AsyncClient, RetryPolicy, Timeouts
 from cretonode.errors import ClientError
 
 READY_S: Final = 30.0
 LOOK_S: Final = 0.2
+RUNNING: Final = '"event": "running"'
+FRAMES: Final = "long-frames"  # the one that is no node at all: `chaos.frames`
 FEED_S: Final = 0.1
 FEED_TRANSACTIONS: Final = 5
 MEMORY_S: Final = 4.0  # of one that forgets: from start to start
@@ -40,6 +42,7 @@ class Liar:
     forgot: int = 0  # times it was made to forget
     answers: bool = False
     _begun: bool = False
+    _runs: int = 0  # that its log tells of
 
     async def begin(self) -> None:
         """Let it lie from now on, in every life. Raises: Overdue."""
@@ -56,7 +59,7 @@ class Liar:
             process = self.node.process
             if process is None:
                 await trio.sleep_forever()  # it was ended
-            forgets = KNOWN[self.behaviour].forgets and self._begun
+            forgets = self._begun and self.behaviour != FRAMES and KNOWN[self.behaviour].forgets
             if process.poll() is not None:
                 self.deaths += 1
                 self.node.process = None
@@ -108,18 +111,15 @@ class Liar:
             self.node.ask_to_stop(BEGIN)
 
     async def _wait_answer(self) -> None:
-        """Return when it answers, or has ended. It may never become ready: the others shun it."""
-        async with AsyncClient(
-            self.node.files.url, retries=RetryPolicy(attempts_max=1), timeouts=TIMEOUTS
-        ) as client:
-            while self.node.process is not None and self.node.process.poll() is None:
-                try:
-                    await client.status()
-                except (Unreachable, Unavailable):
-                    await trio.sleep(LOOK_S)
-                else:
-                    self.answers = True
-                    return
+        """Return when it runs, or has ended. It may never become ready: the others shun it."""
+        log = self.node.files.log_path
+        while self.node.process is not None and self.node.process.poll() is None:
+            runs = log.read_text(errors="replace").count(RUNNING)
+            if runs > self._runs:
+                self._runs = runs
+                self.answers = True
+                return
+            await trio.sleep(LOOK_S)
 
 
 @asynccontextmanager
@@ -132,9 +132,10 @@ async def open_liar(
     environment: Mapping[str, str],
 ) -> AsyncGenerator[Liar]:
     """Start a liar, honest at first, and keep it alive; kill it on the way out."""
-    node = NodeProcess(
-        files, environment=environment, program=program(behaviour, seed=seed, rate=rate)
+    runs = (
+        ("-m", "chaos.frames") if behaviour == FRAMES else program(behaviour, seed=seed, rate=rate)
     )
+    node = NodeProcess(files, environment=environment, program=runs)
     liar = Liar(node, behaviour)
     node.start()
     try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from bench.arguments import Number, pairs_of
 from chaos.liar import KNOWN
+from chaos.liar_process import FRAMES
 from cretonode.core.committee import Parameters
 from cretonode.errors import ConfigError
 
@@ -39,10 +40,19 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
         "wait": Number(2, 0.5, 600),  # seconds of load between a return and the next kill
         "down": Number(2, 0.1, 600),  # seconds a leader is down after finality is back
     },
+    "equivocation": {
+        "repeat": Number(10, 1, 1_000, whole=True),
+        "wait": Number(3, 1, 600),  # seconds of honest load, at most
+    },
     "outage": {
         "repeat": Number(3, 1, 1_000, whole=True),
         "warm": Number(3, 0.5, 600),  # seconds of load before each
         "gap": Number(8, 6, 600),  # seconds without a quorum
+    },
+    "flood": {
+        "warm": Number(60, 1, 3_600),  # seconds of flood before memory counts
+        "seconds": Number(300, 5, 86_400),  # of flood after that
+        "node": Number(3, 0, 30, whole=True),  # who floods; 0 leads the first view
     },
     "liar": {
         "warm": Number(2, 0.5, 600),  # seconds of honest load
@@ -56,6 +66,7 @@ WORDS: Final = {"seed": "", "json": "", "profile": "small", "dir": ""}
 OWN_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "kill": {"node": "random"},
     "outage": {"how": "kill"},
+    "flood": {"behaviour": "all"},
     "liar": {"behaviour": "all", "often": ""},
 }
 
@@ -114,8 +125,9 @@ def parse(arguments: Sequence[str]) -> Options:
 
 def _check_behaviour(options: Options) -> None:
     name = options.words.get("behaviour", "all")
-    if name not in ("all", *KNOWN):
-        raise ConfigError(f"behaviour is {name!r}; expected all, {', '.join(sorted(KNOWN))}")
+    known = ["all", *sorted(KNOWN), *([FRAMES] if options.scenario == "flood" else [])]
+    if name not in known:
+        raise ConfigError(f"behaviour is {name!r}; expected {', '.join(known)}")
     often = options.words.get("often", "")
     if often:
         Number(0, 0, 1).parse("often", often)

@@ -1,0 +1,135 @@
+"""`just chaos equivocation`: a leader shows two anchors for one sequence, again and again anew.
+
+Measures, from the logs, the time from its first contradicting pre-prepare until every honest node
+has left its view, and until a sequence that another leader proposed is final. Each time is a fresh
+network, in which nobody knows the liar yet.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+import trio
+
+from chaos.evidence import read_log
+from chaos.kill import load_figures
+from chaos.liar_process import open_liar
+from chaos.liars import judge
+from chaos.order import Order, shown
+from chaos.stage import Run, Stage, open_stage
+from chaos.timeline import ENVIRONMENT, first, moments
+from chaos.watch import until
+from cretonode.cli.layout import NodeFiles
+from cretonode.client import AsyncClient
+
+LIAR: Final = 0  # leads the first view
+BEHAVIOUR: Final = "splits-anchors"
+REPLACED_S_MAX: Final = 1.0
+GIVE_UP_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Times in seconds from the first contradicting pre-prepare."""
+
+    left_s: float  # every honest node has left the view
+    final_first_s: float  # another leader's sequence is final at one node
+    final_every_s: float  # at every honest node
+    longest_s: float  # without finality at an honest node
+
+
+async def equivocation(run: Run) -> None:
+    """Play the scenario."""
+    repeat = run.options.whole("repeat")
+    found: list[Replaced] = []
+    for number in range(1, repeat + 1):
+        part = run.part(f"network{number}")
+        replaced, stage = await _one(part, run.options.seed + number)
+        found.append(replaced)
+        run.promises.adopt(part.promises, f"{number}")
+        run.say(
+            f"{number}/{repeat}  the view is left after {replaced.left_s:.2f} s; another leader's "
+            f"sequence is final after {replaced.final_first_s:.2f} to "
+            f"{replaced.final_every_s:.2f} s; longest without finality {replaced.longest_s:.2f} s"
+        )
+        run.figures["load"] = load_figures(stage)
+    every = [each.final_every_s for each in found]
+    run.promises.check(
+        "an equivocating leader is replaced",
+        f"median {median(every):.2f} s, at most {max(every):.2f} s; allowed are "
+        f"{REPLACED_S_MAX:.0f} (median)",
+        kept=median(every) < REPLACED_S_MAX,
+    )
+    run.figures |= {
+        "replaced": len(found),
+        "view_left_s": [each.left_s for each in found],
+        "final_first_node_s": [each.final_first_s for each in found],
+        "final_every_node_s": every,
+        "final_every_node_median_s": median(every),
+        "longest_without_finality_s": [each.longest_s for each in found],
+    }
+
+
+async def _one(run: Run, seed: int) -> tuple[Replaced, Stage]:
+    files = run.make_network()
+    honest = [each for index, each in enumerate(files) if index != LIAR]
+    order = Order()
+    wait_s = run.chance.uniform(1.0, run.options.numbers["wait"])
+    async with (
+        open_liar(files[LIAR], BEHAVIOUR, seed=seed, rate=1.0, environment=ENVIRONMENT) as liar,
+        open_stage(run, honest, environment=ENVIRONMENT) as stage,
+    ):
+        await trio.sleep(wait_s)
+        if stage.watch.leader_index() != LIAR:
+            run.say("the machine was too slow: the leader was replaced before it lied")
+        began_s = time.time()
+        await liar.begin()
+        watched_s = trio.current_time()
+        left: list[float] = []
+
+        def is_replaced() -> bool:
+            lie = first(files[LIAR], "equivocated", since_s=began_s)
+            if lie is None:
+                return False
+            entered = [first(each, "view_entered", since_s=lie.at_s) for each in honest]
+            left[:] = [each.at_s - lie.at_s for each in entered if each is not None]
+            return len(left) == len(honest)
+
+        await until(is_replaced, limit_s=GIVE_UP_S, what="another view at every honest node")
+        lie = first(files[LIAR], "equivocated", since_s=began_s)
+        assert lie is not None
+        final = await _final_of_others(stage, honest, lie.at_s)
+        longest_s = stage.watch.longest_wait_s(stage.nodes, watched_s, trio.current_time())
+        liar.end()
+        await stage.finish(order)
+    judge(run.promises, [read_log(each) for each in honest], LIAR, liar)
+    return Replaced(max(left), min(final), max(final), longest_s), stage
+
+
+async def _final_of_others(
+    stage: Stage, honest: Sequence[NodeFiles], lie_s: float
+) -> tuple[float, ...]:
+    """Return when each node had, after the lie, a sequence of another leader. Raises: Overdue."""
+    times: list[float] = []
+    with trio.move_on_after(GIVE_UP_S):
+        while len(times) < len(honest):
+            await trio.sleep(0.2)
+            times = []
+            for node, files in zip(stage.nodes, honest, strict=True):
+                finals = [
+                    moment
+                    for moment in moments(files, since_s=lie_s)
+                    if moment.event == "finalized"
+                ]
+                async with AsyncClient(node.files.url) as client:
+                    for moment in finals:
+                        sequence = moment.whole("sequence")
+                        (slot,) = (await client.finalized(sequence, 1)).sequences
+                        anchor = await client.vertex(slot.anchor)
+                        if anchor is not None and anchor.author != LIAR:
+                            times.append(moment.at_s - lie_s)
+                            break
+    assert len(times) == len(honest), shown([str(time) for time in times])
+    return tuple(times)
