@@ -74,6 +74,8 @@ class Batcher:
             known = id_ in fresh or id_ in self._pending or self.is_executed(id_)
             if id_ in self._pending:
                 self._vouched.add(id_)
+                if len(self._vouched) > self.pending_max:
+                    self._vouched &= self._pending
             if not known:
                 fresh[id_] = transaction
             accepted.append(Accepted(id=id_, known=known))

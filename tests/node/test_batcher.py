@@ -9,7 +9,7 @@ from cretonode.core.messages import VertexMessage
 from cretonode.crypto.hashing import hash_of
 from cretonode.dag.payload import each_id, unpack
 from cretonode.dag.vertex import Vertex
-from cretonode.errors import Backpressure, ClientError
+from cretonode.errors import Backpressure, ClientError, NotReady
 from cretonode.identifiers import (
     AuthorIndex,
     Height,
@@ -190,3 +190,45 @@ async def test_a_closed_batcher_takes_nothing_and_drains() -> None:
 def test_ids_travel_in_the_order_of_the_payload() -> None:
     ids = hash_of(b"a") + hash_of(b"b")
     assert list(each_id(ids)) == [TransactionId(hash_of(b"a")), TransactionId(hash_of(b"b"))]
+
+
+async def test_without_a_quorum_what_waits_whole_is_given_back() -> None:
+    """SPEC C10: a client hears that nothing can be ordered, instead of nothing at all."""
+    batcher = make_batcher(transactions_max=2)
+    refused: list[str] = []
+    taken: list[int] = []
+
+    async def submit(*transactions: bytes) -> None:
+        try:
+            taken.append(len(await batcher.submit(transactions)))
+        except NotReady as error:
+            refused.append(str(error))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(submit, b"a", b"b", b"c")
+        await trio.testing.wait_all_tasks_blocked()
+        first = batcher.take(now_ms=1000)  # two of the three: they cannot be taken back
+        nursery.start_soon(submit, b"d", b"e")
+        await trio.testing.wait_all_tasks_blocked()
+        batcher.give_back("2 of 4")
+        await trio.testing.wait_all_tasks_blocked()
+        assert refused == ["2 of 4; nothing was accepted"]
+        assert len(batcher) == 3, "what was given back counts no more"
+        batcher.on_durable(vertex_of(first), 1000)
+        batcher.on_durable(vertex_of(batcher.take(1020)), 1020)
+    assert taken == [3]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(submit, b"d")  # it may come again
+        await trio.testing.wait_all_tasks_blocked()
+        batcher.on_durable(vertex_of(batcher.take(1040)), 1040)
+    assert taken == [3, 1]
+
+
+async def test_what_another_client_was_told_is_known_here_is_not_given_back() -> None:
+    batcher = make_batcher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batcher.submit, [b"a", b"b"])
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await batcher.submit([b"b"]))[0].known
+        batcher.give_back("2 of 4")
+        batcher.on_durable(vertex_of(batcher.take(1000)), 1000)
