@@ -90,11 +90,11 @@ docs: _env
 
 # Throughput and finality of real processes: `just bench n=4 rate=10000 seconds=60`
 bench *arguments: _env
-    {{python}} -m bench.throughput {{arguments}}
+    {{python}} -m bench.start bench {{arguments}}
 
-# Faults under load, promises checked: `just chaos kill`, `interrupt`, `rounds rounds=10`, `leader` (docs/chaos.md)
+# Faults and lies under load, promises checked: `just chaos --help` lists them (docs/chaos.md)
 chaos *arguments: _env
-    {{python}} -m chaos {{arguments}}
+    {{python}} -m bench.start chaos {{arguments}}
 
 # Real processes on loopback: agreement, kill -9, power cuts, signals, operators' mistakes
 integration *arguments: _env

@@ -1,7 +1,8 @@
 """`key=value` arguments: numbers with a range, and mistakes named with what is allowed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cretonode.errors import ConfigError
 
@@ -26,6 +27,19 @@ class Number:
             low, high = (f"{end:.15g}" for end in (self.low, self.high))
             raise ConfigError(f"{key} is {text!r}; expected {low} to {high}{kind}")
         return value
+
+
+HELP: Final = ("--help", "-h", "help")
+
+
+def help_of(numbers: Mapping[str, Number], words: Mapping[str, str]) -> list[str]:
+    """Return a line for each key: its default, and what is allowed."""
+    lines = [
+        f"  {key + '=':<14}{number.default:<10.15g}{number.low:.15g} to {number.high:.15g}"
+        + (", a whole number" if number.whole else "")
+        for key, number in numbers.items()
+    ]
+    return lines + [f"  {key + '=':<14}{default or '-'}" for key, default in words.items()]
 
 
 def pairs_of(arguments: Sequence[str], allowed: Iterable[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from bench.arguments import Number, pairs_of
+from bench.arguments import HELP, Number, help_of, pairs_of
 from bench.circumstances import ROOT, circumstances
 from bench.load import Timings, offer
 from cretonode.cli.base import errors_reported
@@ -251,6 +251,9 @@ def parse(arguments: Sequence[str]) -> dict[str, str]:
 
 def main(arguments: list[str]) -> int:
     """Parse `key=value` arguments, run, print, and write JSON below bench/results."""
+    if any(argument in HELP for argument in arguments):
+        print("\n".join([str(__doc__), *help_of(NUMBERS, WORDS)]))
+        return 0
     with errors_reported():
         options = parse(arguments)
         figures = trio.run(measure, options)

@@ -12,6 +12,7 @@ from typing import Final
 import trio
 from rich.console import Console
 
+from bench.arguments import HELP
 from chaos import report
 from chaos.equivocation import equivocation
 from chaos.flood import flood
@@ -19,7 +20,7 @@ from chaos.interrupt import interrupt
 from chaos.kill import kill
 from chaos.leader import leader
 from chaos.liars import liar
-from chaos.options import Options, parse
+from chaos.options import Options, parse, usage
 from chaos.outage import outage
 from chaos.rounds import rounds
 from chaos.stage import Run
@@ -49,6 +50,9 @@ ROUND_S: Final = 120.0  # of a kill and a return
 
 def main(arguments: list[str]) -> int:
     """Play a scenario, print what it found, and keep its directory when that is bad."""
+    if any(argument in HELP for argument in arguments):
+        print(usage())
+        return 0
     try:
         options = parse(arguments)
     except ConfigError as error:

@@ -49,7 +49,10 @@ BEGIN: Final = signal.SIGUSR1
 REPORT_S: Final = 1.0
 DRAWS_MAX: Final = 64
 # Without spaces, so that a name is one word on a command line.
-KNOWN: Final = {name.replace(" ", "-"): kind for name, kind in {**BEHAVIOURS, **FLOODS}.items()}
+KNOWN: Final = {
+    name.replace(" ", "-"): kind
+    for name, kind in {**BEHAVIOURS, **FLOODS, "none": Behaviour}.items()
+}
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 

@@ -5,6 +5,7 @@ how long nothing became final is reported.
 """
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Never
 
@@ -16,6 +17,7 @@ from chaos.liar_process import Liar, open_liar
 from chaos.order import Order
 from chaos.promises import Promises
 from chaos.stage import Run, Stage, open_stage
+from cretonode.cli.cluster import NodeProcess
 from tests.simulation.byzantine import BEHAVIOURS
 
 STALL_TIMEOUTS: Final = 3  # a silent leader costs one, a view-change that another one spoils a few
@@ -81,7 +83,9 @@ async def _play(run: Run, behaviour: str) -> tuple[Lied, Stage]:
         began_s, first = trio.current_time(), stage.watch.head()
         await liar.begin()
         with trio.move_on_after(numbers["seconds"]):
-            await _disturb(stage, [each.name for each in files], numbers["pause"])
+            nodes = list(stage.nodes)
+            nodes.insert(place, liar.node)
+            await _disturb(nodes, stage, numbers["pause"])
         ended_s, last = trio.current_time(), stage.watch.head()
         liar.end()
         await stage.finish(order)
@@ -104,23 +108,21 @@ async def _play(run: Run, behaviour: str) -> tuple[Lied, Stage]:
     return lied, stage
 
 
-async def _disturb(stage: Stage, names: list[str], every_s: float) -> Never:
-    """Stop the world of whoever leads, but for the liar, again and again; never for two at once.
+async def _disturb(nodes: Sequence[NodeProcess], stage: Stage, every_s: float) -> Never:
+    """Stop the world of whoever leads, again and again; never of two at once.
 
-    To the others it falls silent and the view changes: what some lie about, and how a liar comes
-    to lead. A pause is no fault: the network may do the same.
+    To the others it falls silent and the view changes: what some lie about, and how the liar comes
+    to lead and to follow. A pause is no fault: the network may do the same.
     """
     while every_s:
         await trio.sleep(every_s)
-        leader = names[stage.watch.leader_index()]
-        for node in stage.nodes:
-            if node.files.name == leader and node.process is not None:
-                process = node.process
-                process.send_signal(signal.SIGSTOP)
-                try:
-                    await trio.sleep(PAUSE_S)
-                finally:
-                    process.send_signal(signal.SIGCONT)
+        process = nodes[stage.watch.leader_index()].process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGSTOP)
+            try:
+                await trio.sleep(PAUSE_S)
+            finally:
+                process.send_signal(signal.SIGCONT)
     await trio.sleep_forever()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.arguments import Number, pairs_of
+from bench.arguments import Number, help_of, pairs_of
 from chaos.liar import KNOWN
 from chaos.liar_process import FRAMES
 from cretonode.core.committee import Parameters
@@ -59,7 +59,7 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
         "seconds": Number(15, 1, 3_600),  # of lies
         "node": Number(0, 0, 30, whole=True),  # who lies; 0 leads the first view
         "timeout": Number(5_000, 100, 60_000, whole=True),  # view_change_timeout_ms
-        "pause": Number(2, 0, 600),  # seconds between pauses of an honest leader; 0: none
+        "pause": Number(2, 0, 600),  # seconds between pauses of the leader; 0: none
     },
 }
 WORDS: Final = {"seed": "", "json": "", "profile": "small", "dir": ""}
@@ -121,6 +121,19 @@ def parse(arguments: Sequence[str]) -> Options:
     if options.words.get("how", "kill") not in ("kill", "stop"):
         raise ConfigError(f"how is {options.words['how']!r}; expected kill or stop")
     return options
+
+
+def usage() -> str:
+    """Return the scenarios, and the keys of each with default and range."""
+    lines = [
+        "just chaos SCENARIO [key=value ...] [--json]; see docs/chaos.md",
+        "",
+        "every scenario:",
+    ]
+    lines += help_of(COMMON, WORDS)
+    for scenario, numbers in OWN.items():
+        lines += ["", f"{scenario}:", *help_of(numbers, OWN_WORDS.get(scenario, {}))]
+    return "\n".join([*lines, "", "behaviour: all, or " + ", ".join(sorted(KNOWN)), ""])
 
 
 def _check_behaviour(options: Options) -> None:
