@@ -28,7 +28,6 @@ INTERVAL_MS: Final = 100
 FIRST_INDEX: Final = 1_000_000  # above every honest one
 TRANSACTION_BYTES: Final = 100
 HEARD_MAX: Final = 8
-FULL_COUNT: Final = 8
 
 
 class Flood(Behaviour):
@@ -43,7 +42,6 @@ class Flood(Behaviour):
         self.anchors: deque[Vertex] = deque(maxlen=HEARD_MAX)
         self.payloads: deque[VertexMessage] = deque(maxlen=HEARD_MAX)
         self._due_ms = 0
-        self._full: list[VertexMessage] = []  # made once: their making costs more than the rest
 
     def hears(self, sender: ValidatorIndex, message: Message, now_ms: int) -> bool:
         """Collect anchors to stand on, and transactions to copy."""
@@ -96,10 +94,8 @@ class Flood(Behaviour):
         )
 
     def full(self) -> VertexMessage:
-        """Return one of a few vertices of nobody with as many transactions as fit."""
-        if not self._full:
-            self._full = [self.fresh(PAYLOAD_TRANSACTIONS_MAX) for _ in range(FULL_COUNT)]
-        return self.rng.choice(self._full)
+        """Return a vertex of nobody with as many transactions as fit, all of them new."""
+        return self.fresh(PAYLOAD_TRANSACTIONS_MAX)
 
     def fresh(self, count: int) -> VertexMessage:
         """Return a vertex of nobody with `count` new transactions."""
