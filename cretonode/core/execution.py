@@ -71,6 +71,12 @@ class Execution:
         link = state.chain.finalize_lowest()
         sequence = link.anchor.sequence
         state.dedup.begin(sequence)
+        state.pace.on_final(
+            sequence,
+            self.intake.longest_wait_ms(link.history, leader=link.anchor.author),
+            state.now_ms,
+            limit_ms=state.timing.finality_timeout_ms,
+        )
         skipped: list[int] = []
         ids: list[bytes] = []
         for position, vertex in enumerate(link.history):

@@ -146,6 +146,23 @@ class Intake:
         """Return when an admitted vertex was first seen."""
         return self._seen[vertex.author][vertex.hash]
 
+    def longest_wait_ms(self, history: tuple[Vertex, ...], *, leader: ValidatorIndex) -> int | None:
+        """Return how long `leader` has kept anybody of `history` waiting; None: there is nobody.
+
+        Others' vertices may never have been sent to the leader, on purpose. What is taken off for
+        them is the time until this replica has surely sent them there itself.
+        """
+        state = self.state
+        relayed_ms = state.timing.finality_timeout_ms + state.timing.heartbeat_ms
+        waits = [
+            state.now_ms
+            - max(self.seen_ms(vertex), self._served_ms.get(vertex.author, 0))
+            - (0 if vertex.author == state.me else relayed_ms)
+            for vertex in history
+            if vertex.author != leader and vertex.author not in state.equivocators
+        ]
+        return max(waits, default=None)
+
     def finalized(self, vertex: Vertex) -> bytes:
         """Let go of a vertex that became final; return its transaction ids."""
         del self._seen[vertex.author][vertex.hash]

@@ -116,6 +116,15 @@ class Ordering:
             self.state.low, base.sequence if base is not None else self.state.final
         )
 
+    def is_on_base(self) -> bool:
+        """True when the chain runs through the base of this view, or finality is past it."""
+        state = self.state
+        base = state.base
+        if base is None:
+            return False
+        # What is final is an ancestor of every later base, or is above it.
+        return base.sequence <= state.final or state.chain.at(base.sequence) == base.anchor
+
     def advance(self) -> None:
         """Commit what is prepared, then accept what follows on the chain."""
         self._collect()
@@ -157,9 +166,7 @@ class Ordering:
         state = self.state
         base = state.base
         assert base is not None
-        if base.sequence <= state.final:
-            return True  # what is final is an ancestor of every later base, or is above it
-        if state.chain.at(base.sequence) == base.anchor:
+        if self.is_on_base():
             return True
         anchor = state.graph.admitted.get(base.anchor)
         if anchor is None:
@@ -202,6 +209,7 @@ class Ordering:
         if promised is None and certified is None and not self._is_timely(anchor):
             return False
         state.chain.extend(link)
+        state.pace.on_accepted(sequence, state.now_ms)
         if promised is None:
             self.accepted[sequence] = anchor.hash
             state.emit(Persist(Accepted(state.view, sequence, anchor.hash)))

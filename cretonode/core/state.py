@@ -14,6 +14,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     VertexMessage,
 )
+from cretonode.core.pace import Pace
 from cretonode.core.records import HighCertificate, Promises
 from cretonode.dag.chain import Chain
 from cretonode.dag.graph import FinalVertex, Graph
@@ -72,6 +73,7 @@ class State:
     halted: bool = False
     equivocators: set[ValidatorIndex] = field(default_factory=set)
     connected: set[ValidatorIndex] = field(default_factory=set)
+    pace: Pace = field(default_factory=Pace)  # ordering and execution measure, views judges
     effects: list[Effect] = field(default_factory=list)
 
     @property

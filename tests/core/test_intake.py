@@ -6,7 +6,7 @@ The replica is validator 1 of 4, a backup of leader 0 in view 0.
 import pytest
 
 from cretonode.core.effects import Accuse, Effect, Lookup, Reason, Refuse, Serve, Store
-from cretonode.core.events import LookedUp, PeerConnected
+from cretonode.core.events import LookedUp, PeerConnected, PeerSilent
 from cretonode.core.messages import UNSIGNED, FetchVertices, VertexMessage
 from cretonode.dag.graph import FinalVertex
 from cretonode.identifiers import ValidatorIndex, VertexHash
@@ -134,7 +134,8 @@ def test_one_silent_peer_costs_one_timeout() -> None:
 
 def test_only_connected_peers_are_asked() -> None:
     tested = make_replica()
-    tested.step(PeerConnected(ValidatorIndex(2)))
+    tested.step(PeerSilent(ValidatorIndex(0)))
+    tested.step(PeerSilent(ValidatorIndex(3)))
     tested.hear(P2, sender=3)
     assert asked(tested.wait(TIMING.fetch_delay_ms)).keys() == {2}
 
