@@ -19,7 +19,7 @@ from cretonode.core.messages import (
     Vote,
 )
 from cretonode.core.records import Accepted
-from cretonode.core.slots import Slot
+from cretonode.core.slots import Slot, pre_prepares_of
 from cretonode.core.state import State
 from cretonode.dag.chain import Link
 from cretonode.dag.vertex import Vertex
@@ -66,6 +66,7 @@ class Ordering:
                 self.execution.learn(slot.committed)
         else:
             slot.try_prepared(state.committee, vote.anchor)
+            self._show_proposal(slot)
 
     def needs(self, vote: Prepare | Commit) -> bool:
         """False when `vote` can change nothing any more: its slot has the certificate, or is final.
@@ -90,6 +91,22 @@ class Ordering:
         if state.final < certificate.sequence <= self.high_watermark():
             slot = self.slot_at(certificate.sequence)
             slot.prepared = slot.prepared or certificate
+            if slot.pre_prepare is not None and slot.pre_prepare.anchor != certificate.anchor:
+                for word in pre_prepares_of(certificate, state.leader):
+                    self.on_vote(word.author, word)
+
+    def _show_proposal(self, slot: Slot) -> None:
+        """Send the leader's word to whoever was told something else by it: that proves a lie.
+
+        A leader that shows each its own anchor is otherwise not found out by anybody.
+        """
+        proposal = slot.pre_prepare
+        if proposal is None:
+            return
+        for author, vote in slot.prepares.items():
+            if vote.anchor != proposal.anchor and author not in slot.shown | {self.state.me}:
+                slot.shown.add(author)
+                self.state.send(author, proposal)
 
     def begin_view(self) -> None:
         """Drop the old view's votes and count what came early for the new one."""
@@ -198,7 +215,7 @@ class Ordering:
         anchor = state.graph.admitted.get(named)
         if anchor is None:
             certain = promised is not None or certified is not None
-            self.intake.want(named, state.leader, certain=certain)
+            self.intake.want(named, state.leader, certain=certain, proposed=True)
             return False
         link = state.chain.link(anchor)
         if not self._fits(link, sequence):

@@ -104,11 +104,11 @@ class State:
         """Send to one validator."""
         self.effects.append(Send(peer, message))
 
-    def halt(self, cause: str) -> None:
+    def halt(self, cause: str, certificates: tuple[CommitCertificate, ...] = ()) -> None:
         """Do nothing from now on."""
         if not self.halted:
             self.halted = True
-            self.effects.append(Halt(cause))
+            self.effects.append(Halt(cause, certificates))
 
     def raise_high(self, certificate: PrepareCertificate) -> None:
         """Journal a prepare certificate when it is above the one held; high never falls."""

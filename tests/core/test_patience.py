@@ -63,7 +63,7 @@ def test_the_time_spent_behind_is_taken_off_and_the_rest_still_counts() -> None:
 
 
 def test_a_certificate_is_no_moment_to_time_out_either() -> None:
-    """The deadline has passed when the certificate comes: what it makes final is looked at first."""
+    """The deadline has passed when it comes; what it makes final is looked at first."""
     tested = make_replica(2)
     tip = plain(3, 1)
     top = anchor(0, 2, A[0], tip)

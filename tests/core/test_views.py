@@ -429,7 +429,7 @@ def test_a_view_that_is_not_open_is_left_at_once_when_a_quorum_is_there(cause: s
 
 
 def test_one_that_was_away_adopts_the_highest_certified_view_and_takes_part() -> None:
-    """SPEC C9; DESIGN 2: a certificate shows that a quorum works in view 6; its new-view opens it."""
+    """SPEC C9; DESIGN 2: a quorum works in view 6, says a certificate. The new-view opens it."""
     tested = make_replica(2)
     tested.hear(prepared(6, A[0], (0, 1, 3)))
     assert views_entered(tested) == [(6, "certificate")]
