@@ -33,6 +33,7 @@ MESSAGE_DEPTH_MAX: Final = 8
 FETCH_HASHES_MAX: Final = 64
 FETCH_SLOTS_MAX: Final = 64
 LOOKUP_HASHES_MAX: Final = 256
+FINAL_RECALLED_MAX: Final = 4096  # final vertices that old parents brought back into memory
 FUTURE_VIEW_MESSAGES_MAX: Final = 64  # of one author, kept for a view not yet entered
 EVIDENCE_PER_AUTHOR_MAX: Final = 8
 

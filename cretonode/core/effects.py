@@ -136,9 +136,13 @@ class Accuse:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The replica will do nothing more: going on would mean to lie."""
+    """The replica will do nothing more: going on would mean to lie.
+
+    `certificates` are those that contradict each other, when that is the cause.
+    """
 
     cause: str
+    certificates: tuple[CommitCertificate, ...] = ()
 
 
 Effect: TypeAlias = (

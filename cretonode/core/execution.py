@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from cretonode.core.checkpoint import Checkpoints
 from cretonode.core.dedup import bitmap_bytes
-from cretonode.core.effects import Finalize
+from cretonode.core.effects import Accuse, Finalize
 from cretonode.core.intake import Intake
 from cretonode.core.merkle_log import MerkleLog
-from cretonode.core.messages import CommitCertificate
+from cretonode.core.messages import Commit, CommitCertificate
 from cretonode.core.state import State
 from cretonode.crypto.canonical import encode
 from cretonode.crypto.hashing import hash_of
@@ -35,9 +35,12 @@ class Execution:
         state = self.state
         state.note_certified(certificate.view)
         if certificate.sequence <= state.final:
-            self._check_agrees(certificate.sequence, certificate.anchor)
+            self._check_agrees(certificate)
             return
-        self.waiting.setdefault(certificate.sequence, certificate)
+        first = self.waiting.setdefault(certificate.sequence, certificate)
+        if first.anchor != certificate.anchor:
+            self._halt((first, certificate))
+            return
         if len(self.waiting) > 2 * state.committee.parameters.window:
             # Any one above will do: the chain covers what is below it.
             del self.waiting[min(self.waiting)]
@@ -57,9 +60,11 @@ class Execution:
     def _finalize_to(self, anchor: Vertex) -> None:
         path = path_from_final(self.state, anchor)
         if path is None:
+            known = (self.latest,) if self.latest is not None else ()
             self.state.halt(
                 f"a commit certificate for sequence {anchor.sequence} contradicts the own final "
-                f"anchor of sequence {self.state.final}: more than f validators lied"
+                f"anchor of sequence {self.state.final}: more than f validators lied",
+                (*known, self.waiting[anchor.sequence]),
             )
             return
         follow(self.state, path)
@@ -71,6 +76,12 @@ class Execution:
         link = state.chain.finalize_lowest()
         sequence = link.anchor.sequence
         state.dedup.begin(sequence)
+        state.pace.on_final(
+            sequence,
+            self.intake.longest_wait_ms(link.history, leader=link.anchor.author),
+            state.now_ms,
+            limit_ms=state.timing.finality_timeout_ms,
+        )
         skipped: list[int] = []
         ids: list[bytes] = []
         for position, vertex in enumerate(link.history):
@@ -99,13 +110,50 @@ class Execution:
         """Drop the final anchors below `below`."""
         self.anchors = {s: anchor for s, anchor in self.anchors.items() if s >= below}
 
-    def _check_agrees(self, sequence: SequenceNumber, anchor: VertexHash) -> None:
+    def _check_agrees(self, certificate: CommitCertificate) -> None:
+        sequence, anchor = certificate.sequence, certificate.anchor
         known = self.anchors.get(sequence, anchor)
-        if known != anchor:
-            self.state.halt(
-                f"two anchors are certified at sequence {sequence}, {known.hex()} here and "
-                f"{anchor.hex()}: more than f validators lied"
-            )
+        if known == anchor:
+            return
+        if self.latest is not None and self.latest.sequence == sequence:
+            self._halt((self.latest, certificate))
+            return
+        self.state.halt(
+            f"two anchors are certified at sequence {sequence}, {known.hex()} here and "
+            f"{anchor.hex()}: more than f validators lied",
+            (certificate,),
+        )
+
+    def _halt(self, certificates: tuple[CommitCertificate, CommitCertificate]) -> None:
+        """Halt for two certificates of one sequence; who signed both in one view is accused."""
+        first, second = certificates
+        if first.view == second.view:
+            again = {commit.author: commit for commit in commits_of(second)}
+            for commit in commits_of(first):
+                if commit.author in again:
+                    self.state.emit(Accuse(commit.author, commit, again[commit.author]))
+        said = " and ".join(
+            f"{c.anchor.hex()} in view {c.view} by validators {[v.author for v in c.votes]}"
+            for c in certificates
+        )
+        self.state.halt(
+            f"two anchors are certified at sequence {first.sequence}: {said}; more than f lied",
+            certificates,
+        )
+
+
+def commits_of(certificate: CommitCertificate) -> list[Commit]:
+    """Return the votes of a certificate, each as its author signed it."""
+    return [
+        Commit(
+            view=certificate.view,
+            sequence=certificate.sequence,
+            anchor=certificate.anchor,
+            author=vote.author,
+            signature=vote.signature,
+        )
+        for vote in certificate.votes
+    ]
 
 
 def path_from_final(state: State, anchor: Vertex) -> list[Vertex] | None:

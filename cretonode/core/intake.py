@@ -35,6 +35,7 @@ class Want:
     ask_at_ms: int
     ask: ValidatorIndex  # the next to be asked
     certain: bool  # something certified depends on it: bounds on its author do not count
+    proposed: bool = False  # the leader's open proposal depends on it: they do not, up to a number
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Intake:
     _orphans: dict[VertexHash, VertexMessage] = field(default_factory=dict)
     _checking: dict[VertexHash, tuple[ValidatorIndex, VertexMessage]] = field(default_factory=dict)
     _wants: dict[VertexHash, Want] = field(default_factory=dict)
+    _granted: set[VertexHash] = field(default_factory=set)  # past bounds, for proposals of the view
     _stored: set[VertexHash] = field(default_factory=set)  # on disk already, not yet admitted
     _by_index: dict[tuple[ValidatorIndex, AuthorIndex], VertexMessage] = field(default_factory=dict)
 
@@ -77,35 +79,52 @@ class Intake:
         graph = self.state.graph
         for final in event.final:
             self._checking.pop(final.hash, None)
-            self._wants.pop(final.hash, None)
-            if not graph.knows(final.hash):
-                self._settle(graph.remember_final(final))
+            wanted = self._wants.pop(final.hash, None) is not None
+            # Nobody else needs to have it in memory: an old vertex can be sent at any time.
+            if not graph.knows(final.hash) and (wanted or graph.is_awaited(final.hash)):
+                self._settle(graph.recall_final(final))
         for absent in event.absent:
             waiting = self._checking.pop(absent, None)
             if waiting is not None and not graph.knows(absent):
                 self._offer(*waiting)
 
-    def want(self, vertex: VertexHash, ask: ValidatorIndex, *, certain: bool) -> None:
-        """Get `vertex`, which something accepted (`certain`: certified) depends on, soon."""
+    def want(
+        self, vertex: VertexHash, ask: ValidatorIndex, *, certain: bool, proposed: bool = False
+    ) -> None:
+        """Get `vertex` soon: something certified (`certain`) or `proposed` depends on it, or an
+        orphan does.
+        """
         graph = self.state.graph
         seeking = [vertex]
         while seeking:
             lacking = seeking.pop()
             if lacking in graph.orphans:
-                if certain and graph.mark_wanted(lacking):
+                if self._exempt(lacking, certain=certain, proposed=proposed):
                     seeking += graph.missing_of(lacking)
                 continue
             want = self._wants.get(lacking)
             if want is not None:
                 want.certain = want.certain or certain
+                want.proposed = want.proposed or proposed
             elif not graph.knows(lacking):
                 ask_at_ms = self.state.now_ms + self.state.timing.fetch_delay_ms
-                self._wants[lacking] = Want(ask_at_ms, ask, certain)
+                self._wants[lacking] = Want(ask_at_ms, ask, certain, proposed)
 
     def prune(self) -> None:
-        """Forget what nothing needs any more: the proposals of a view that is over."""
-        awaited = self.state.graph.is_awaited
-        self._wants = {v: w for v, w in self._wants.items() if w.certain or awaited(v)}
+        """Forget what nothing needs any more: the proposals of a view that is over.
+
+        The bounds on authors count again for what came in on account of these.
+        """
+        graph = self.state.graph
+        granted, self._granted = sorted(self._granted), set()
+        for vertex in granted:
+            if vertex in graph.orphans and graph.release(vertex):
+                del self._orphans[vertex]
+                if graph.is_awaited(vertex):
+                    self.want(vertex, self.state.leader, certain=False)
+        self._wants = {v: w for v, w in self._wants.items() if w.certain or graph.is_awaited(v)}
+        for want in self._wants.values():
+            want.proposed = False
 
     def advance(self) -> None:
         """Ask for what is overdue: who named it first, then everybody else in turn."""
@@ -146,10 +165,28 @@ class Intake:
         """Return when an admitted vertex was first seen."""
         return self._seen[vertex.author][vertex.hash]
 
+    def longest_wait_ms(self, history: tuple[Vertex, ...], *, leader: ValidatorIndex) -> int | None:
+        """Return how long `leader` has kept anybody of `history` waiting; None: there is nobody.
+
+        Others' vertices may never have been sent to the leader, on purpose. What is taken off for
+        them is the time until this replica has surely sent them there itself.
+        """
+        state = self.state
+        relayed_ms = state.timing.finality_timeout_ms + state.timing.heartbeat_ms
+        waits = [
+            state.now_ms
+            - max(self.seen_ms(vertex), self._served_ms.get(vertex.author, 0))
+            - (0 if vertex.author == state.me else relayed_ms)
+            for vertex in history
+            if vertex.author != leader and vertex.author not in state.equivocators
+        ]
+        return max(waits, default=None)
+
     def finalized(self, vertex: Vertex) -> bytes:
         """Let go of a vertex that became final; return its transaction ids."""
         del self._seen[vertex.author][vertex.hash]
         self._served_ms[vertex.author] = self.state.now_ms
+        self._granted.discard(vertex.hash)
         return self.transaction_ids.pop(vertex.hash)
 
     def forget(self) -> None:
@@ -172,16 +209,20 @@ class Intake:
         vertex = message.vertex
         graph = self.state.graph
         certain = self._is_certain(sender, vertex)
+        want = self._wants.get(vertex.hash)
+        proposed = not certain and want is not None and want.proposed and self._grant(vertex.hash)
         self._orphans[vertex.hash] = message
-        added = graph.add(vertex, wanted=certain)
+        added = graph.add(vertex, wanted=certain or proposed)
         if added.refusal is not None:
             self.state.emit(Refuse(sender, REASON_OF[added.refusal]))
         if vertex.hash in graph.orphans:
             self._wants.pop(vertex.hash, None)
-            self._seek(added.missing, sender, certain=certain)
+            self._seek(added.missing, sender, certain=certain, proposed=proposed)
         else:
             self._settle(added)
             self._orphans.pop(vertex.hash, None)
+            if added.refusal is not None:
+                self._granted.discard(vertex.hash)
         if graph.knows(vertex.hash) or vertex.hash in graph.orphans:
             self._by_index.setdefault((vertex.author, vertex.index), _brief(message))
 
@@ -194,7 +235,29 @@ class Intake:
         held_max = FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX
         return sender == self.trusted and self.state.graph.held_by(vertex.author) < held_max
 
-    def _seek(self, missing: tuple[VertexHash, ...], ask: ValidatorIndex, *, certain: bool) -> None:
+    def _grant(self, vertex: VertexHash) -> bool:
+        """Let `vertex` pass the bounds on its author, while fewer do than one anchor may order."""
+        if len(self._granted) < self.state.committee.history_vertices_max:
+            self._granted.add(vertex)
+        return vertex in self._granted
+
+    def _exempt(self, orphan: VertexHash, *, certain: bool, proposed: bool) -> bool:
+        """Let an orphan in when it is complete, whatever its author has. True: this is news."""
+        graph = self.state.graph
+        if certain:
+            granted = orphan in self._granted
+            self._granted.discard(orphan)
+            return graph.mark_wanted(orphan) or granted
+        return proposed and self._grant(orphan) and graph.mark_wanted(orphan)
+
+    def _seek(
+        self,
+        missing: tuple[VertexHash, ...],
+        ask: ValidatorIndex,
+        *,
+        certain: bool,
+        proposed: bool,
+    ) -> None:
         fresh = tuple(
             parent
             for parent in missing
@@ -203,7 +266,7 @@ class Intake:
             and parent not in self._checking
         )
         for parent in missing:
-            self.want(parent, ask, certain=certain)
+            self.want(parent, ask, certain=certain, proposed=proposed)
         if fresh:
             self.state.emit(Lookup(fresh))
 
@@ -220,6 +283,7 @@ class Intake:
         for vertex in added.dropped:
             self._orphans.pop(vertex.hash, None)
             self._wants.pop(vertex.hash, None)
+            self._granted.discard(vertex.hash)
 
     def _check_index(self, message: VertexMessage) -> None:
         """Two vertices for one (author, index) are evidence."""

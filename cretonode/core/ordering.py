@@ -19,7 +19,7 @@ from cretonode.core.messages import (
     Vote,
 )
 from cretonode.core.records import Accepted
-from cretonode.core.slots import Slot
+from cretonode.core.slots import Slot, pre_prepares_of
 from cretonode.core.state import State
 from cretonode.dag.chain import Link
 from cretonode.dag.vertex import Vertex
@@ -66,6 +66,7 @@ class Ordering:
                 self.execution.learn(slot.committed)
         else:
             slot.try_prepared(state.committee, vote.anchor)
+            self._show_proposal(slot)
 
     def needs(self, vote: Prepare | Commit) -> bool:
         """False when `vote` can change nothing any more: its slot has the certificate, or is final.
@@ -90,6 +91,22 @@ class Ordering:
         if state.final < certificate.sequence <= self.high_watermark():
             slot = self.slot_at(certificate.sequence)
             slot.prepared = slot.prepared or certificate
+            if slot.pre_prepare is not None and slot.pre_prepare.anchor != certificate.anchor:
+                for word in pre_prepares_of(certificate, state.leader):
+                    self.on_vote(word.author, word)
+
+    def _show_proposal(self, slot: Slot) -> None:
+        """Send the leader's word to whoever was told something else by it: that proves a lie.
+
+        A leader that shows each its own anchor is otherwise not found out by anybody.
+        """
+        proposal = slot.pre_prepare
+        if proposal is None:
+            return
+        for author, vote in slot.prepares.items():
+            if vote.anchor != proposal.anchor and author not in slot.shown | {self.state.me}:
+                slot.shown.add(author)
+                self.state.send(author, proposal)
 
     def begin_view(self) -> None:
         """Drop the old view's votes and count what came early for the new one."""
@@ -115,6 +132,15 @@ class Ordering:
         return self.state.committee.high_watermark(
             self.state.low, base.sequence if base is not None else self.state.final
         )
+
+    def is_on_base(self) -> bool:
+        """True when the chain runs through the base of this view, or finality is past it."""
+        state = self.state
+        base = state.base
+        if base is None:
+            return False
+        # What is final is an ancestor of every later base, or is above it.
+        return base.sequence <= state.final or state.chain.at(base.sequence) == base.anchor
 
     def advance(self) -> None:
         """Commit what is prepared, then accept what follows on the chain."""
@@ -157,9 +183,7 @@ class Ordering:
         state = self.state
         base = state.base
         assert base is not None
-        if base.sequence <= state.final:
-            return True  # what is final is an ancestor of every later base, or is above it
-        if state.chain.at(base.sequence) == base.anchor:
+        if self.is_on_base():
             return True
         anchor = state.graph.admitted.get(base.anchor)
         if anchor is None:
@@ -191,7 +215,7 @@ class Ordering:
         anchor = state.graph.admitted.get(named)
         if anchor is None:
             certain = promised is not None or certified is not None
-            self.intake.want(named, state.leader, certain=certain)
+            self.intake.want(named, state.leader, certain=certain, proposed=True)
             return False
         link = state.chain.link(anchor)
         if not self._fits(link, sequence):
@@ -202,6 +226,7 @@ class Ordering:
         if promised is None and certified is None and not self._is_timely(anchor):
             return False
         state.chain.extend(link)
+        state.pace.on_accepted(sequence, state.now_ms)
         if promised is None:
             self.accepted[sequence] = anchor.hash
             state.emit(Persist(Accepted(state.view, sequence, anchor.hash)))

@@ -88,7 +88,7 @@ class Proposer:
         following = state.chain.top.sequence + 1
         if following <= state.low:
             return False  # what was proposed there before a power cut is not known any more
-        if state.chain.top.sequence < base.sequence or following > self.ordering.high_watermark():
+        if not self.ordering.is_on_base() or following > self.ordering.high_watermark():
             return False
         if self.ordering.accepted.get(SequenceNumber(following)) is not None:
             return False  # promised before a restart; the anchor is on its way here

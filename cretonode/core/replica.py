@@ -111,7 +111,7 @@ class Replica:
         """Say again what was said before the restart, and what a peer may have missed."""
         state = self.state
         state.now_ms = state.progress_ms = now_ms
-        self.views.entered_ms = now_ms
+        self.views.entered_ms = self.views.started_ms = now_ms
         promises = self._restored.promises
         for message in self._restored.pending:
             self.intake.on_vertex(state.me, message)
@@ -224,8 +224,7 @@ class Replica:
                 advance()
         effects = self.state.effects
         self.state.effects = []
-        if self.state.final > before:
-            self.views.progressed()
+        self.views.settled(progressed=self.state.final > before)
         if any(isinstance(effect, Stable) for effect in effects):
             self._forget()
         return effects

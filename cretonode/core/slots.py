@@ -3,6 +3,7 @@
 Only the first vote of each author in each phase counts; a second, different one is evidence.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cretonode.core.committee import Committee
@@ -29,6 +30,7 @@ class Slot:
     prepared: PrepareCertificate | None = None
     committed: CommitCertificate | None = None
     commit_said: bool = False
+    shown: set[ValidatorIndex] = field(default_factory=set)  # who was sent the pre-prepare
     refused: bool = False  # the pre-prepared anchor broke a rule that time does not mend
 
     def add(self, vote: Vote) -> Vote | None:
@@ -85,6 +87,21 @@ class Slot:
             votes=_first_votes(signed, committee.quorum),
         )
         return True
+
+
+def pre_prepares_of(
+    certificate: PrepareCertificate, leader: ValidatorIndex
+) -> Iterator[PrePrepare]:
+    """Yield the leader's pre-prepare when `certificate` has its signature."""
+    for vote in certificate.votes:
+        if vote.author == leader:
+            yield PrePrepare(
+                view=certificate.view,
+                sequence=certificate.sequence,
+                anchor=certificate.anchor,
+                author=leader,
+                signature=vote.signature,
+            )
 
 
 def _first_votes(signed: dict[ValidatorIndex, bytes], quorum: int) -> tuple[Signed, ...]:

@@ -14,6 +14,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     VertexMessage,
 )
+from cretonode.core.pace import Pace
 from cretonode.core.records import HighCertificate, Promises
 from cretonode.dag.chain import Chain
 from cretonode.dag.graph import FinalVertex, Graph
@@ -72,6 +73,7 @@ class State:
     halted: bool = False
     equivocators: set[ValidatorIndex] = field(default_factory=set)
     connected: set[ValidatorIndex] = field(default_factory=set)
+    pace: Pace = field(default_factory=Pace)  # ordering and execution measure, views judges
     effects: list[Effect] = field(default_factory=list)
 
     @property
@@ -102,11 +104,11 @@ class State:
         """Send to one validator."""
         self.effects.append(Send(peer, message))
 
-    def halt(self, cause: str) -> None:
+    def halt(self, cause: str, certificates: tuple[CommitCertificate, ...] = ()) -> None:
         """Do nothing from now on."""
         if not self.halted:
             self.halted = True
-            self.effects.append(Halt(cause))
+            self.effects.append(Halt(cause, certificates))
 
     def raise_high(self, certificate: PrepareCertificate) -> None:
         """Journal a prepare certificate when it is above the one held; high never falls."""

@@ -7,10 +7,10 @@ Source: docs/spec/models.md (Enter, Bases and FirstVote in ChainedPBFT.tla).
 """
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from cretonode.core.effects import Accuse, Entered, Persist, Say
 from cretonode.core.intake import Intake
+from cretonode.core.loners import PAUSE_TIMEOUTS, Loners, Pauses
 from cretonode.core.messages import (
     NewView,
     Suspect,
@@ -19,11 +19,10 @@ from cretonode.core.messages import (
     genesis_position,
 )
 from cretonode.core.ordering import Ordering
+from cretonode.core.patience import Patience
 from cretonode.core.records import BaseAdopted, SaidNewView, SaidViewChange, ViewEntered
 from cretonode.core.state import NEVER_MS, State
 from cretonode.identifiers import ValidatorIndex, View
-
-BACKOFF_DOUBLINGS_MAX: Final = 4  # the timeout grows to at most 16 times its base
 
 
 @dataclass(slots=True)
@@ -33,16 +32,22 @@ class Views:
     state: State
     intake: Intake
     ordering: Ordering
+    patience: Patience = field(init=False)
+    loners: Loners = field(init=False)
     view_changes: dict[ValidatorIndex, ViewChange] = field(default_factory=dict)
     new_view: NewView | None = None  # of the current view
     entered_ms: int = 0
+    started_ms: int = 0
     _opened: View = View(-1)  # the last view this replica opened as leader
-    _failed_views: int = 0  # in a row without progress
-    _shortened_ms: int = 0  # when progress last shortened the timeout: that moment is no failure
     _quorum_left_ms: int = NEVER_MS  # when q validators were first known to be in this view change
     _silent: set[ValidatorIndex] = field(default_factory=set)
     _suspects: dict[ValidatorIndex, tuple[View, int]] = field(default_factory=dict)
     _suspected_at_ms: int = -NEVER_MS
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(self.state)
+        pause_ms = PAUSE_TIMEOUTS * self.state.timing.view_change_timeout_ms
+        self.loners = Loners(self.state, Pauses(pause_ms))
 
     def resume(self, said: ViewChange | None, opened: NewView | None) -> None:
         """Say again what the journal shows was said in this view."""
@@ -78,6 +83,7 @@ class Views:
                 self.state.emit(Accuse(message.author, known, message))
             return
         self.view_changes[message.author] = message
+        self.loners.note(self.view_changes, self.state.view)
 
     def on_new_view(self, message: NewView) -> None:
         """Open the view, unless it is past or open already."""
@@ -123,32 +129,25 @@ class Views:
         if state.certified_view > state.view:
             # A quorum works in a later view: go there and wait to be shown its base.
             self._enter(state.certified_view, "certificate")
+        self.patience.note_connected()
         self._join()
-        if self._suspicions() >= self._suspicions_needed():
-            self._leave(View(state.view + 1), "suspect")
-        elif self._leader_left():
-            self._leave(View(state.view + 1), "leader left")
-        elif state.base is not None and state.leader in state.equivocators - {state.me}:
-            self._leave(View(state.view + 1), "equivocation")
-        elif state.now_ms >= self._deadline_ms():
-            self._failed_views = min(self._failed_views + 1, BACKOFF_DOUBLINGS_MAX)
-            self._leave(View(state.view + 1), "timeout")
         self._note_quorum_left()
+        cause = self._cause_to_leave()
+        if cause is not None:
+            self._leave(View(state.view + 1), cause)
+            self._note_quorum_left()
         self._try_open()
         self._suspect()
 
+    def settled(self, *, progressed: bool) -> None:
+        """Take note of what came of the step."""
+        self.patience.note_behind(self._waiting_since_ms(), behind=self._is_behind())
+        if progressed:
+            self.patience.progressed()
+
     def next_deadline_ms(self) -> int:
         """When `advance` has something to do."""
-        suspect_ms = NEVER_MS
-        if self.state.leader in self._silent:
-            suspect_ms = self._suspected_at_ms + self.state.timing.suspect_ms
-        return min(self._deadline_ms(), suspect_ms)
-
-    def progressed(self) -> None:
-        """A sequence was finalized: waiting longer has paid off."""
-        if self._failed_views:
-            self._failed_views -= 1
-            self._shortened_ms = self.state.now_ms
+        return min(self._deadline_ms(), self._suspect_ms(), self.loners.deadline_ms())
 
     def own_view_change(self) -> ViewChange | None:
         """Return the own signed view-change, for sending again."""
@@ -156,14 +155,46 @@ class Views:
 
     def own_suspect(self) -> bool:
         """True when this replica suspects the leader now."""
-        return self.state.leader in self._silent
+        return self._suspect_ms() < NEVER_MS
 
     # --- moving
 
+    def _cause_to_leave(self) -> str | None:
+        """Why to leave for the next view now, if there is a reason.
+
+        Nobody leaves a view before a quorum was there: it opened, or q left for it or later. So
+        nobody is ever more than one view above one that a quorum has entered.
+        """
+        state = self.state
+        if state.base is None and self._quorum_left_ms == NEVER_MS:
+            return None
+        if self._suspicions() >= self._suspicions_needed():
+            return "suspect"
+        if self._leader_left():
+            return "leader left"
+        if state.leader in state.equivocators - {state.me}:
+            return "equivocation"
+        if state.now_ms >= self._deadline_ms():
+            self.patience.failed()
+            return "timeout"
+        if state.now_ms >= self.loners.deadline_ms():
+            return "fetched back"
+        return None
+
     def _leave(self, view: View, cause: str) -> None:
         """Promise to vote in nothing below `view` and report the highest certificate."""
+        if cause == "fetched back" or self._leader_left():
+            loners = self.loners.fetched()
+            if cause == "fetched back":
+                self._show_loners(loners)
         self._enter(view, cause)
         self._say_view_change()
+
+    def _show_loners(self, loners: list[ValidatorIndex]) -> None:
+        """Tell everybody for whose sake the view moves, so that all leaders share one limit."""
+        for loner in loners:
+            for peer in self.state.peers:
+                self.state.send(peer, self.view_changes[loner])
 
     def _say_view_change(self) -> None:
         state = self.state
@@ -182,6 +213,8 @@ class Views:
         self._suspected_at_ms = -NEVER_MS
         state.emit(Persist(ViewEntered(view)))
         state.emit(Entered(view=view, leader=state.leader, cause=cause))
+        self.loners.note(self.view_changes, view)
+        state.pace.begin_view()
         self.ordering.begin_view()
 
     def _join(self) -> None:
@@ -225,19 +258,26 @@ class Views:
     # --- timing
 
     def _timeout_ms(self) -> int:
-        return self.state.timing.view_change_timeout_ms << self._failed_views
+        return self.patience.timeout_ms()
 
     def _deadline_ms(self) -> int:
         """When this view has failed: nothing opened it, or something known is not final."""
+        since_ms = self._waiting_since_ms()
+        return self.patience.deadline_ms(since_ms, self._timeout_ms(), behind=self._is_behind())
+
+    def _waiting_since_ms(self) -> int | None:
+        """Since when the leader owes something; None: it owes nothing."""
         state = self.state
         if state.base is None:
-            return min(self._quorum_left_ms + self._timeout_ms(), NEVER_MS)
-        oldest = self.intake.oldest_ms()
+            return self._quorum_left_ms if self._quorum_left_ms != NEVER_MS else None
         if state.view > 0 and state.progress_ms < self.entered_ms:
-            oldest = self.entered_ms  # the leader owes the sequence after the base
-        if oldest is None:
-            return NEVER_MS
-        return max(oldest, self.entered_ms, self._shortened_ms) + self._timeout_ms()
+            return self.entered_ms  # the sequence after the base
+        oldest_ms = self.intake.oldest_ms()
+        return max(oldest_ms, self.entered_ms) if oldest_ms is not None else None
+
+    def _is_behind(self) -> bool:
+        """True while a certificate above the own final sequence waits for what it names."""
+        return bool(self.ordering.execution.waiting)
 
     def _leader_left(self) -> bool:
         """True when the leader of this view itself gave it up."""
@@ -260,8 +300,19 @@ class Views:
 
     def _suspect(self) -> None:
         state = self.state
-        if state.leader not in self._silent:
-            return
-        if state.now_ms >= self._suspected_at_ms + state.timing.suspect_ms:
+        if state.now_ms >= self._suspect_ms():
             self._suspected_at_ms = state.now_ms
             state.emit(Say(Suspect(view=state.view, author=state.me)))
+
+    def _suspect_ms(self) -> int:
+        """When to say that the leader is suspected; never, while it is not."""
+        state = self.state
+        leader, every_ms = state.leader, state.timing.suspect_ms
+        doubted_ms = NEVER_MS
+        if leader == state.me:
+            return NEVER_MS
+        if leader in self._silent or state.pace.slow:
+            doubted_ms = 0
+        elif leader not in state.connected:
+            doubted_ms = self.started_ms + every_ms // 2  # it had its chance to connect
+        return max(doubted_ms, self._suspected_at_ms + every_ms)

@@ -18,7 +18,7 @@ from cretonode.identifiers import (
     ValidatorIndex,
     VertexHash,
 )
-from cretonode.limits import AUTHOR_HELD_MAX, AUTHOR_ORPHANS_MAX
+from cretonode.limits import AUTHOR_HELD_MAX, AUTHOR_ORPHANS_MAX, FINAL_RECALLED_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +78,7 @@ class Graph:
     final: dict[VertexHash, FinalVertex] = field(default_factory=dict)
     newest_final: dict[ValidatorIndex, FinalVertex] = field(default_factory=dict)
     orphans: dict[VertexHash, Vertex] = field(default_factory=dict)
+    _recalled: dict[VertexHash, None] = field(default_factory=dict)  # final, from storage; by age
     _wanted: set[VertexHash] = field(default_factory=set)  # orphans that bounds do not stop
     _missing: dict[VertexHash, set[VertexHash]] = field(default_factory=dict)
     _children: dict[VertexHash, set[VertexHash]] = field(default_factory=dict)
@@ -134,6 +135,29 @@ class Graph:
         released, dropped = self._release(vertex.hash)
         return Added(admitted=tuple(released), dropped=tuple(dropped))
 
+    def recall_final(self, vertex: FinalVertex) -> Added:
+        """Record a vertex that was forgotten and that something names again; as remember_final.
+
+        Bound: the newest FINAL_RECALLED_MAX, and the parents of what waits.
+        """
+        added = self.remember_final(vertex)
+        self._recalled[vertex.hash] = None
+        if len(self._recalled) > 2 * FINAL_RECALLED_MAX:
+            kept = self._named()
+            for old in list(self._recalled)[:FINAL_RECALLED_MAX]:
+                del self._recalled[old]
+                if old not in kept:
+                    self.final.pop(old, None)
+        return added
+
+    def release(self, orphan: VertexHash) -> bool:
+        """Let bounds stop `orphan` again; it goes when its author has too many. True: it went."""
+        self._wanted.discard(orphan)
+        if self._orphaned[self.orphans[orphan].author] <= AUTHOR_ORPHANS_MAX:
+            return False
+        self._drop_orphan(orphan)
+        return True
+
     def finalize(self, vertex: Vertex, *, finalized_by: SequenceNumber) -> FinalVertex:
         """Move an admitted vertex to the final ones."""
         del self.admitted[vertex.hash]
@@ -156,14 +180,13 @@ class Graph:
 
         Each author's newest, genesis, and the parents of all that waits are kept.
         """
-        kept = {vertex.hash for vertex in self.newest_final.values()} | {self.genesis.hash}
-        for waiting in (self.admitted, self.orphans):
-            kept.update(parent for vertex in waiting.values() for parent in vertex.parents)
+        kept = self._named()
         self.final = {
             key: vertex
             for key, vertex in self.final.items()
             if vertex.finalized_by >= below or key in kept
         }
+        self._recalled = {key: None for key in self._recalled if key in self.final}
 
     def history(
         self, anchor: Vertex, covered: Iterable[VertexHash] | dict[VertexHash, SequenceNumber]
@@ -186,6 +209,13 @@ class Graph:
         found.sort(key=lambda vertex: vertex.order_key)
         assert found[-1] is anchor, "an anchor is higher than all its ancestors"
         return tuple(found)
+
+    def _named(self) -> set[VertexHash]:
+        """Return the final vertices that something here can still ask for, and others."""
+        named = {vertex.hash for vertex in self.newest_final.values()} | {self.genesis.hash}
+        for waiting in (self.admitted, self.orphans):
+            named.update(parent for vertex in waiting.values() for parent in vertex.parents)
+        return named
 
     def _is_valid(self, vertex: Vertex) -> bool:
         """The rules on ancestry: heights, kinds, and whose vertices may be named."""

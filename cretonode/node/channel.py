@@ -9,12 +9,12 @@ from typing import Final
 import trio
 
 from cretonode.errors import MalformedMessage
-from cretonode.identifiers import NodeId, ValidatorIndex
+from cretonode.identifiers import NodeId, ValidatorIndex, View
 from cretonode.limits import FRAME_BYTES_MAX
 from cretonode.network.frames import PRIORITIES, Priority
 from cretonode.network.peers import Peers
 from cretonode.network.rate import TokenBucket
-from cretonode.wire.frames import BUNDLE_MESSAGES_MAX, pack_frames
+from cretonode.wire.frames import BUNDLE_MESSAGES_MAX, LENGTH_BYTES, pack_frames
 from cretonode.wire.hello import Hello, check_hello, decode_hello_untrusted, encode_hello
 
 WAITING_BYTES_MAX: Final = 16 * 1024 * 1024  # of one peer and class; past it what waits is dropped
@@ -36,6 +36,7 @@ class Channel:
         self._said: set[Priority] = set()
         self._waiting: dict[Priority, list[bytes]] = {priority: [] for priority in Priority}
         self._waiting_bytes = dict.fromkeys(Priority, 0)
+        self._views: list[View | None] = []  # of each message that waits among the votes
         self._open = False
         self._busy = False  # `send_forever` has frames in hand
         self._fresh = False  # something was sent since the last `flush`
@@ -64,16 +65,31 @@ class Channel:
         """The connection is gone, and what waited for it."""
         self._reset(open_=False)
 
-    def send(self, priority: Priority, message: bytes) -> None:
-        """Let `message` go with the next frame of its class, which `flush` sends."""
+    def send(self, priority: Priority, message: bytes, *, view: View | None = None) -> None:
+        """Let `message` go with the next frame of its class, which `flush` sends.
+
+        `view`: the one in which it is a vote; in a later one nobody has a use for it.
+        """
         if not self._open:
             return
         if self._waiting_bytes[priority] + len(message) > WAITING_BYTES_MAX:
             self.dropped_messages += 1 + len(self._waiting[priority])
             self._clear(priority)
         self._waiting[priority].append(message)
+        if priority is Priority.VOTES:
+            self._views.append(view)
         self._waiting_bytes[priority] += len(message)
         self._fresh = True
+
+    def discard_votes_below(self, view: View) -> None:
+        """Drop what waits to be said in views that this node has left."""
+        if all(of is None or of >= view for of in self._views):
+            return
+        waiting = zip(self._waiting[Priority.VOTES], self._views, strict=True)
+        kept = [(message, of) for message, of in waiting if of is None or of >= view]
+        self._clear(Priority.VOTES)
+        for message, of in kept:
+            self.send(Priority.VOTES, message, view=of)
 
     def flush(self, peers: Peers) -> None:
         """Send what waits: at once when that is one frame and the pace allows it."""
@@ -105,10 +121,11 @@ class Channel:
             await self._wake.wait()
             self._wake = trio.Event()
             self._busy = True
-            for priority in PRIORITIES:
-                for frame in self._frames(priority):
-                    await trio.sleep(self._bucket.reserve_s(now_s=trio.current_time()))
-                    await self._offer(peers, priority, frame)
+            while self._next_priority() is not None:
+                await trio.sleep(self._bucket.reserve_s(now_s=trio.current_time()))
+                priority = self._next_priority()  # what waited may be discarded by now
+                if priority is not None:
+                    await self._offer(peers, priority, self._take_frame(priority))
             self._busy = False
 
     def _sent_at_once(self, peers: Peers, priority: Priority) -> bool:
@@ -128,17 +145,32 @@ class Channel:
         self._clear(priority)
         return True
 
-    def _frames(self, priority: Priority) -> list[bytes]:
-        messages = self._waiting[priority]
-        self._waiting[priority] = []
-        self._waiting_bytes[priority] = 0
-        self._packed.unpark_all()
-        frames = list(pack_frames(messages, FRAME_BYTES_MAX))
-        greet_now = self._open and priority is Priority.VOTES
-        if priority not in self._said and (frames or greet_now):
+    def _next_priority(self) -> Priority | None:
+        """Return the first class with something to send: votes before all, the greeting first."""
+        if self._open and Priority.VOTES not in self._said:
+            return Priority.VOTES
+        return next((priority for priority in PRIORITIES if self._waiting[priority]), None)
+
+    def _take_frame(self, priority: Priority) -> bytes:
+        """Return the next frame of a class; what does not fit goes on waiting."""
+        if priority not in self._said:
             self._said.add(priority)
-            frames.insert(0, encode_hello(self._hello))
-        return frames
+            return encode_hello(self._hello)
+        messages = self._waiting[priority]
+        count = size = 0
+        for message in messages[:BUNDLE_MESSAGES_MAX]:
+            size += LENGTH_BYTES + len(message)
+            if count and size > FRAME_BYTES_MAX:
+                break
+            count += 1
+        (frame,) = pack_frames(messages[:count], FRAME_BYTES_MAX)
+        self._waiting_bytes[priority] -= sum(map(len, messages[:count]))
+        del messages[:count]
+        if priority is Priority.VOTES:
+            del self._views[:count]
+        if not messages:
+            self._packed.unpark_all()
+        return frame
 
     async def _offer(self, peers: Peers, priority: Priority, frame: bytes) -> None:
         connection = peers.connection_to(self.node_id)
@@ -161,3 +193,5 @@ class Channel:
         self._packed.unpark_all()
         self._waiting[priority] = []
         self._waiting_bytes[priority] = 0
+        if priority is Priority.VOTES:
+            self._views = []

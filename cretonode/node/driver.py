@@ -136,6 +136,7 @@ class Driver:
                 pass  # on disk already
             case Entered(view=view, leader=leader, cause=cause):
                 self.counts.views_entered += 1
+                self.links.discard_votes_below(view)
                 log.info("view_entered", view=view, leader=leader, cause=cause)
             case Refuse(peer, reason):
                 name = reason.name.lower()

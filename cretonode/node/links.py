@@ -12,7 +12,15 @@ import trio
 
 from cretonode.core.committee import Committee
 from cretonode.core.events import PeerConnected, PeerSilent, Received
-from cretonode.core.messages import Message, Status, VertexMessage
+from cretonode.core.messages import (
+    Commit,
+    Message,
+    Prepare,
+    PrePrepare,
+    Status,
+    Suspect,
+    VertexMessage,
+)
 from cretonode.errors import BadSignature, PeerError
 from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.network.frames import Priority
@@ -83,12 +91,19 @@ class Links:
         """Send to every validator, with the next `flush`."""
         encoded = encode_message(message)
         priority = priority_of(message)
+        view = view_of_vote(message)
         for channel in self.channels.values():
-            channel.send(priority, encoded)
+            channel.send(priority, encoded, view=view)
 
     def send(self, peer: ValidatorIndex, message: Message) -> None:
         """Send to one validator, with the next `flush`."""
-        self.channels[peer].send(priority_of(message), encode_message(message))
+        encoded = encode_message(message)
+        self.channels[peer].send(priority_of(message), encoded, view=view_of_vote(message))
+
+    def discard_votes_below(self, view: View) -> None:
+        """Drop what waits to be said in views that this node has left."""
+        for channel in self.channels.values():
+            channel.discard_votes_below(view)
 
     def flush(self) -> None:
         """Let go what was sent since the last call, all of one turn together."""
@@ -186,6 +201,11 @@ class Links:
                 if peer in self._silent:
                     self._silent.discard(peer)
                     self._inbox.put_own(PeerConnected(peer))
+
+
+def view_of_vote(message: Message) -> View | None:
+    """Return the view that a vote is cast in, and that alone gives it a meaning."""
+    return message.view if isinstance(message, PrePrepare | Prepare | Commit | Suspect) else None
 
 
 def priority_of(message: Message) -> Priority:

@@ -23,6 +23,7 @@ from cretonode.core.messages import (
     PrePrepare,
     Signed,
     Statement,
+    Suspect,
     VertexMessage,
     ViewChange,
     ViewChangeVote,
@@ -245,6 +246,10 @@ def new_view(
     )
 
 
+def suspect(author: int, view: int = 0) -> Suspect:
+    return signed(Suspect(view=View(view), author=ValidatorIndex(author)))
+
+
 def checkpoint(sequence: int, digest: Digest, author: int) -> Checkpoint:
     return signed(
         Checkpoint(sequence=SequenceNumber(sequence), digest=digest, author=ValidatorIndex(author))
@@ -327,6 +332,8 @@ class Driven:
     at_start: list[Effect] = field(default_factory=list)
 
     def start(self) -> list[Effect]:
+        """Start with every peer connected: what it takes to judge a leader."""
+        self.replica.state.connected.update(self.replica.state.peers)
         self.at_start = self._note(self.replica.start(self.now_ms))
         return self.at_start
 

@@ -5,7 +5,7 @@
 
 import pytest
 
-from cretonode.core.effects import Effect, Finalize, Halt, Stable
+from cretonode.core.effects import Accuse, Effect, Finalize, Halt, Stable
 from cretonode.core.execution import log_leaf
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import Checkpoint, VertexMessage
@@ -19,6 +19,7 @@ from tests.core.replicas import (
     anchor,
     anchors,
     batch_of,
+    commit,
     committed,
     make_replica,
     named,
@@ -107,6 +108,30 @@ def test_a_certificate_above_a_conflicting_chain_halts_the_replica() -> None:
     effects = tested.hear(*fork, committed(0, fork[3]))
     assert len(of(effects, Halt)) == 1
     assert not final_sequences(effects)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["both wait", "the first is final"])
+def test_two_certificates_of_one_sequence_halt_it_with_both(late: bool) -> None:
+    """DESIGN 2, Phases: with evidence. It may not hold the anchor of either."""
+    tested = make_replica()
+    first, second = committed(0, A[0], (0, 1, 2)), committed(0, anchor(0, 9), (0, 2, 3))
+    tested.hear(first, *([A[0]] if late else []))
+    effects = tested.hear(second)
+    (halt,) = of(effects, Halt)
+    assert halt.certificates == (first, second)
+    assert "[0, 1, 2]" in halt.cause
+    assert "[0, 2, 3]" in halt.cause
+    assert [(a.author, a.first, a.second) for a in of(effects, Accuse)] == [
+        (author, commit(0, A[0], author), commit(0, anchor(0, 9), author)) for author in (0, 2)
+    ]
+
+
+def test_certificates_of_two_views_halt_it_and_accuse_nobody_by_themselves() -> None:
+    """An honest validator may commit twice in different views, once f + 1 others have lied."""
+    tested = make_replica()
+    effects = tested.hear(committed(0, A[0]), committed(1, anchor(1, 9)))
+    assert len(of(effects, Halt)) == 1
+    assert not of(effects, Accuse)
 
 
 def test_the_same_certificate_again_is_nothing() -> None:
@@ -201,7 +226,7 @@ def test_an_old_final_vertex_received_again_is_not_ordered_again() -> None:
     old = tested.disk.tables.vertices[tested.disk.tables.sequences[SequenceNumber(1)].anchor.hash]
     assert not tested.replica.state.graph.knows(old.vertex.hash)
     effects = tested.hear_all(old)
-    assert tested.replica.state.graph.knows(old.vertex.hash)
+    assert not tested.replica.state.graph.admitted
     assert old.vertex.hash not in tested.replica.state.graph.admitted
     assert not final_sequences(effects)
     assert run(tested, b"new") == (0,)

@@ -6,10 +6,11 @@ The replica is validator 1 of 4, a backup of leader 0 in view 0.
 import pytest
 
 from cretonode.core.effects import Accuse, Effect, Lookup, Reason, Refuse, Serve, Store
-from cretonode.core.events import LookedUp, PeerConnected
-from cretonode.core.messages import UNSIGNED, FetchVertices, VertexMessage
+from cretonode.core.events import LookedUp, PeerConnected, PeerSilent
+from cretonode.core.messages import UNSIGNED, FetchVertices, Prepare, VertexMessage
+from cretonode.dag import graph as graph_module
 from cretonode.dag.graph import FinalVertex
-from cretonode.identifiers import ValidatorIndex, VertexHash
+from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
 from cretonode.limits import (
     AUTHOR_HELD_MAX,
     AUTHOR_ORPHANS_MAX,
@@ -30,6 +31,7 @@ from tests.core.replicas import (
     plain,
     pre_prepare,
     prepared,
+    said,
     sent,
     view_change,
 )
@@ -45,6 +47,20 @@ def connected(me: int = 1) -> Driven:
         if peer != me:
             tested.step(PeerConnected(ValidatorIndex(peer)))
     return tested
+
+
+def final_of(message: VertexMessage) -> FinalVertex:
+    """Return what storage says of a vertex that was finalized long ago."""
+    v = message.vertex
+    return FinalVertex(
+        hash=v.hash,
+        author=v.author,
+        index=v.index,
+        height=v.height,
+        sequence=v.sequence,
+        timestamp_ms=v.timestamp_ms,
+        finalized_by=SequenceNumber(1),
+    )
 
 
 def asked(effects: list[Effect]) -> dict[int, set[VertexHash]]:
@@ -134,7 +150,8 @@ def test_one_silent_peer_costs_one_timeout() -> None:
 
 def test_only_connected_peers_are_asked() -> None:
     tested = make_replica()
-    tested.step(PeerConnected(ValidatorIndex(2)))
+    tested.step(PeerSilent(ValidatorIndex(0)))
+    tested.step(PeerSilent(ValidatorIndex(3)))
     tested.hear(P2, sender=3)
     assert asked(tested.wait(TIMING.fetch_delay_ms)).keys() == {2}
 
@@ -220,6 +237,90 @@ def test_the_vertices_held_of_an_author_are_bounded() -> None:
     effects = tested.hear(plain(2, 1_000))
     assert of(effects, Refuse) == [Refuse(ValidatorIndex(2), Reason.TOO_MANY_HELD)]
     assert not of(effects, Store)
+
+
+def flooded(*, held: bool) -> Driven:
+    """Return a replica for which validator 2 has used up its bound: with vertices, or orphans."""
+    tested = connected()
+    nothing = anchor(3, 999)
+    for index in range(1_000, 1_000 + (AUTHOR_HELD_MAX if held else AUTHOR_ORPHANS_MAX)):
+        tested.hear(plain(2, index, *([] if held else [nothing])))
+    return tested
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["orphans", "held"])
+def test_what_the_open_proposal_depends_on_passes_the_bounds(held: bool) -> None:
+    """SPEC C3. A liar that floods each backup with vertices on nothing could otherwise keep them
+    from fetching what an honest leader has ordered of it, and so from voting."""
+    tested = flooded(held=held)
+    top = anchor(0, 1, ROOT, P2)
+    tested.hear(top, pre_prepare(0, top))
+    assert asked(tested.wait(TIMING.fetch_delay_ms))[0] == {named(P2)}
+    tested.hear_all(P2, sender=0)
+    assert asked(tested.wait(TIMING.fetch_delay_ms)) == {0: {named(P1)}}
+    effects = tested.hear_all(P1, sender=0)
+    assert [vote.anchor for vote in said(effects, Prepare)] == [named(top)]
+
+
+def test_an_orphan_that_came_first_lets_its_ancestors_pass_once_it_is_proposed() -> None:
+    tested = flooded(held=False)
+    top = anchor(0, 1, ROOT, P2)
+    tested.hear(top)
+    tested.hear_all(P2, sender=0)
+    assert named(P2) not in tested.replica.state.graph.orphans, "only an orphan names it"
+    tested.hear(pre_prepare(0, top))
+    tested.hear_all(P2, P1, sender=0)
+    assert said(tested.everything, Prepare)
+
+
+def test_a_proposal_lets_no_more_pass_than_one_anchor_may_order() -> None:
+    """A lying leader proposes what never ends."""
+    tested = flooded(held=False)
+    bound = tested.committee.history_vertices_max
+    chain = [plain(2, 1)]
+    for index in range(2, bound + 100):
+        chain.append(plain(2, index, chain[-1], ROOT))
+    top = anchor(0, 1, ROOT, chain[-1])
+    tested.hear(top, pre_prepare(0, top))
+    for message in reversed(chain[1:]):
+        tested.hear_all(message, sender=0)
+    graph = tested.replica.state.graph
+    assert len(graph.orphans) == AUTHOR_ORPHANS_MAX + bound
+    assert len(tested.replica.intake._granted) == bound
+    tested.hear_all(*(view_change(1, author) for author in (2, 3)))
+    tested.hear(new_view(1))
+    assert not tested.replica.intake._granted
+    assert len(graph.orphans) <= 2 * AUTHOR_ORPHANS_MAX, "the bounds count again"
+    assert tested.replica.intake._orphans.keys() == graph.orphans.keys()
+
+
+def test_old_final_vertices_sent_again_are_not_kept_in_memory() -> None:
+    """SPEC C5: there may be millions of them, and no checkpoint may come for a long time."""
+    tested = connected()
+    graph = tested.replica.state.graph
+    tested.finalize(0, plain(2, 10_000), anchor(0, 1, ROOT, plain(2, 10_000)))
+    before = len(graph.final)
+    for index in range(1, 500):
+        old = plain(2, index)
+        tested.hear(old)
+        tested.step(LookedUp((final_of(old),), ()))
+    assert len(graph.final) == before
+
+
+def test_old_final_vertices_that_something_names_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SPEC C5. Each orphan brings its parents back; it need not be valid."""
+    monkeypatch.setattr(graph_module, "FINAL_RECALLED_MAX", 20)
+    tested = connected()
+    graph = tested.replica.state.graph
+    for index in range(1, 200):
+        old = plain(2, index)
+        orphan = plain(3, index, old, ROOT)  # not its author's: invalid once complete
+        tested.hear(orphan)
+        tested.step(LookedUp((final_of(old),), ()))
+        assert named(orphan) not in graph.orphans
+    assert len(graph.final) <= 2 * 20 + 2
 
 
 def test_a_chain_sent_backwards_does_not_pass_the_bound_on_orphans() -> None:

@@ -7,8 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from cretonode.core.effects import Accuse, Entered, Finalize, Reason, Refuse, Store
-from cretonode.core.messages import Commit, NewView, Prepare, PrePrepare, Statement, ViewChange
+from cretonode.core.effects import Accuse, Entered, Finalize, Reason, Refuse, Say, Send, Store
+from cretonode.core.messages import (
+    Commit,
+    Message,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Statement,
+    ViewChange,
+)
 from cretonode.core.records import Accepted, HighCertificate, ViewEntered
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, View
 from cretonode.limits import FUTURE_VIEW_MESSAGES_MAX, TIMESTAMP_DRIFT_MS_MAX
@@ -32,6 +40,7 @@ from tests.core.replicas import (
     prepare,
     prepared,
     said,
+    sent,
     signed,
     view_change,
 )
@@ -130,7 +139,7 @@ def test_after_a_certified_sibling_it_goes_on_only_above_all_it_accepted() -> No
     tested = make_replica()
     tested.hear(*A[:3], b1, b2, b3, b4)
     tested.hear(*(pre_prepare(0, message) for message in A[:3]))
-    effects = tested.hear(committed(0, b1), pre_prepare(0, b4), prepared(0, b2), prepared(0, b3))
+    effects = tested.hear(committed(0, b1), pre_prepare(0, b4))
     assert [f.anchor.hash for f in of(effects, Finalize)] == [named(b1)]
     assert not said(effects, Prepare), "2 and 3 are promised to others"
     effects = tested.hear(committed(0, b3))
@@ -394,6 +403,55 @@ def test_a_vote_for_another_anchor_is_evidence_in_each_phase() -> None:
 
 
 # --- the leader
+
+
+def test_who_was_told_something_else_by_the_leader_is_sent_its_word() -> None:
+    """SPEC B5. A leader that shows each its own anchor signs two words, but nobody hears both;
+    the view would pass by timeout."""
+    tested = make_replica(2)
+    other = anchor(0, 9)
+    assert not sent(tested.hear(prepare(0, other, 3), prepare(0, A[0], 1)), PrePrepare)
+    effects = tested.hear(pre_prepare(0, A[0]))
+    assert sent(effects, PrePrepare) == sent(effects, PrePrepare, 3) == [pre_prepare(0, A[0])]
+    assert not sent(tested.hear(prepare(0, other, 3)), PrePrepare), "once"
+    late = make_replica(2)
+    late.hear(pre_prepare(0, A[0]))
+    assert sent(late.hear(prepare(0, other, 3)), PrePrepare, 3) == [pre_prepare(0, A[0])]
+
+
+def test_both_words_of_a_leader_over_the_network_end_its_view_at_once() -> None:
+    """SPEC C4, B5: 1 and 2 accept A, 3 accepts another; each then hears of the other's."""
+    other = anchor(0, 9)
+    nodes = {me: make_replica(me) for me in (1, 2, 3)}
+    for me, node in nodes.items():
+        mine = other if me == 3 else A[0]
+        node.hear(mine, pre_prepare(0, mine))
+    queue = [(me, effect) for me, node in nodes.items() for effect in node.everything]
+    while queue:
+        me, effect = queue.pop(0)
+        heard: list[tuple[int, Message]] = []
+        if isinstance(effect, Say):
+            heard = [(peer, signed(effect.statement)) for peer in nodes]
+        elif isinstance(effect, Send) and isinstance(effect.message, PrePrepare):
+            heard = [(effect.peer, effect.message)]
+        for peer, message in heard:
+            queue += [(peer, e) for e in nodes[peer].hear(message, sender=me)]
+    assert [node.replica.state.view for node in nodes.values()] == [1, 1, 1]
+    accused = {a.author for node in nodes.values() for a in of(node.everything, Accuse)}
+    assert accused == {0}
+
+
+def test_a_certificate_shows_the_leaders_other_word() -> None:
+    """The leader's signature in it is on a pre-prepare."""
+    tested = make_replica(2)
+    other = anchor(0, 9)
+    effects = tested.hear(A[0], pre_prepare(0, A[0]), prepared(0, other))
+    assert of(effects, Accuse) == [
+        Accuse(ValidatorIndex(0), pre_prepare(0, A[0]), pre_prepare(0, other))
+    ]
+    assert tested.replica.state.view == 1
+    fine = make_replica(2)
+    assert not of(fine.hear(pre_prepare(0, A[0]), prepared(0, A[0])), Accuse)
 
 
 def test_the_leader_says_no_prepare_and_counts_its_pre_prepare() -> None:

@@ -7,6 +7,7 @@ import pytest
 from cretonode.core.effects import Effect, Entered, Finalize, Say
 from cretonode.core.messages import Prepare, PrePrepare, VertexMessage
 from cretonode.core.records import Accepted, OwnVertex
+from cretonode.core.state import NEVER_MS
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, View
 from cretonode.limits import AUTHOR_UNFINAL_MAX
@@ -23,10 +24,12 @@ from tests.core.replicas import (
     committee_of,
     make_replica,
     named,
+    new_view,
     of,
     persisted,
     place_of_record,
     plain,
+    pre_prepare,
     prepare,
     prepared,
     said,
@@ -195,6 +198,20 @@ def test_slots_that_take_long_do_not_hold_the_next_one_beyond_the_interval() -> 
     tested.do(batch_of(b"first"))
     assert not said(tested.do(batch_of(b"second")), PrePrepare)
     assert said(tested.wait(TIMING.slot_interval_ms), PrePrepare)
+
+
+def test_a_leader_proposes_nothing_on_another_branch_than_its_base() -> None:
+    """docs/spec/models.md, 5: it had accepted another anchor at the sequence of the base. Others
+    would refuse what it builds on that, and the view would pass by timeout."""
+    tested = make_replica(1)
+    mine, other = anchor(0, 1), anchor(3, 1)
+    tested.hear(mine, pre_prepare(0, mine))
+    tested.hear(new_view(1, prepared(0, other)))
+    assert tested.replica.state.leads
+    assert not said(tested.everything, PrePrepare)
+    assert tested.replica.proposer.next_deadline_ms() == NEVER_MS
+    (anchor_made,) = made(tested.hear(other))
+    assert anchor_made.parents[0] == named(other)
 
 
 def test_the_leader_stops_at_the_end_of_the_window() -> None:

@@ -5,7 +5,7 @@ The replica is validator 1 of 4 unless a test says otherwise: it leads view 1, a
 
 import pytest
 
-from cretonode.core.effects import Accuse, Entered, Finalize, Halt, Persist
+from cretonode.core.effects import Accuse, Entered, Finalize, Halt, Persist, Say
 from cretonode.core.events import PeerConnected, PeerSilent, StepDown, Tick
 from cretonode.core.messages import (
     NewView,
@@ -47,16 +47,13 @@ from tests.core.replicas import (
     prepared,
     said,
     signed,
+    suspect,
     view_change,
     words_of,
 )
 
 A = anchors(0, 6)
 TIMEOUT_MS = TIMING.view_change_timeout_ms
-
-
-def suspect(author: int, view: int = 0) -> Suspect:
-    return signed(Suspect(view=View(view), author=ValidatorIndex(author)))
 
 
 def views_entered(tested: Driven) -> list[tuple[int, str]]:
@@ -400,6 +397,51 @@ def test_an_equivocator_that_opens_a_later_view_is_left_at_once_too() -> None:
     assert views_entered(tested) == []
     tested.hear(new_view(1))
     assert views_entered(tested) == [(1, "new-view"), (2, "equivocation")]
+
+
+def test_a_view_that_a_quorum_has_not_reached_is_not_left_whatever_the_cause() -> None:
+    """So nobody is more than one view above one that q have entered: docs/spec/models.md, 5."""
+    tested = make_replica(2)
+    tested.hear(view_change(1, 0))
+    assert views_entered(tested) == [(1, "leader left")]
+    tested.hear(suspect(0, 1), suspect(3, 1), view_change(2, 1))
+    tested.hear(plain(1, 1), plain(1, 1, transactions=(b"x",)))
+    tested.wait(20 * TIMEOUT_MS)
+    assert tested.replica.state.view == 1, "the leader of view 1 is gone, a liar, and suspected"
+    tested.come_back([Say(view_change(1, 2))])
+    tested.hear(view_change(1, 3))
+    assert tested.replica.state.view == 2, "q left for view 1 or later: 0, 1, 2 and 3"
+
+
+@pytest.mark.parametrize("cause", ["suspect", "leader left", "equivocation"])
+def test_a_view_that_is_not_open_is_left_at_once_when_a_quorum_is_there(cause: str) -> None:
+    """A known equivocator or dead leader whose turn it is must not cost a whole timeout."""
+    tested = make_replica(2)
+    if cause == "equivocation":
+        tested.hear(plain(1, 1), plain(1, 1, transactions=(b"x",)))
+    tested.hear_all(view_change(1, 0), view_change(1, 3))
+    if cause == "suspect":
+        tested.do(PeerSilent(ValidatorIndex(1)))
+        tested.hear(suspect(3, 1))
+    elif cause == "leader left":
+        tested.hear(view_change(2, 1))
+    assert views_entered(tested)[-1] == (2, cause)
+
+
+def test_one_that_was_away_adopts_the_highest_certified_view_and_takes_part() -> None:
+    """SPEC C9; DESIGN 2: a quorum works in view 6, says a certificate. The new-view opens it."""
+    tested = make_replica(2)
+    tested.hear(prepared(6, A[0], (0, 1, 3)))
+    assert views_entered(tested) == [(6, "certificate")]
+    assert not of(tested.everything, Halt)
+    base = prepared(5, A[0])
+    b2 = anchor(2, 1, A[0])
+    effects = tested.hear(new_view(6, base), A[0])
+    assert persisted(effects, BaseAdopted) == [BaseAdopted(View(6), base.position)]
+    assert tested.replica.state.leads, "it leads view 6"
+    other = make_replica(3)
+    other.hear(prepared(6, A[0], (0, 1, 3)), new_view(6, base), A[0], b2)
+    assert said(other.hear(pre_prepare(6, b2)), Prepare)
 
 
 def test_a_leader_that_leaves_its_own_view_takes_everybody_along() -> None:

@@ -3,7 +3,8 @@
 import trio
 import trio.testing
 
-from cretonode.identifiers import NodeId, ValidatorIndex
+from cretonode.identifiers import NodeId, ValidatorIndex, View
+from cretonode.limits import FRAME_BYTES_MAX
 from cretonode.network.frames import Priority
 from cretonode.node.channel import FRAMES_BURST, Channel
 from cretonode.wire.frames import unpack_frame_untrusted
@@ -90,6 +91,54 @@ async def test_nothing_overtakes_what_waits_for_room(
         await channel.wait_packed(VOTES)
     await trio.testing.wait_all_tasks_blocked()
     assert peers.messages() == [b"one", b"two", b"three"]
+
+
+async def test_votes_of_a_view_that_was_left_are_discarded_while_they_wait(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """DESIGN 1: nothing of the old view can send afterwards; what is no vote goes on waiting."""
+    peers = FakePeers()
+    channel = await greeted_channel(peers, nursery)
+    peers.has_room = False
+    channel.send(VOTES, b"in hand", view=View(3))
+    channel.flush(peers)  # type: ignore[arg-type]
+    await trio.lowlevel.checkpoint()
+    for view, message in ((3, b"old"), (None, b"status"), (4, b"new"), (2, b"older")):
+        channel.send(VOTES, message, view=View(view) if view is not None else None)
+    channel.discard_votes_below(View(4))
+    assert channel.waiting_messages == 2
+    peers.has_room = True
+    channel.flush(peers)  # type: ignore[arg-type]
+    await trio.testing.wait_all_tasks_blocked()
+    assert set(peers.messages()) & {b"old", b"older"} == set()
+    assert {b"status", b"new"} <= set(peers.messages())
+    channel.send(VOTES, b"again", view=View(3))
+    channel.discard_votes_below(View(4))
+    assert channel.waiting_messages == 0
+    with trio.fail_after(1):
+        await channel.wait_packed(VOTES)
+
+
+async def test_votes_overtake_vertices_that_wait_for_their_turn(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """SPEC N3: a backlog of bulk is not in a vote's way."""
+    peers = FakePeers()
+    channel = await greeted_channel(peers, nursery)
+    for _ in range(FRAMES_BURST):
+        channel.send(VOTES, b"vote")
+        channel.flush(peers)  # type: ignore[arg-type]
+    await trio.testing.wait_all_tasks_blocked()
+    peers.frames.clear()
+    for i in range(4):
+        channel.send(Priority.BULK, bytes([i]) * (FRAME_BYTES_MAX // 2))
+    channel.flush(peers)  # type: ignore[arg-type]
+    await trio.testing.wait_all_tasks_blocked()
+    channel.send(VOTES, b"late vote")
+    channel.flush(peers)  # type: ignore[arg-type]
+    await trio.sleep(1.0)
+    priorities = [priority for priority, _ in peers.frames]
+    assert priorities.index(VOTES) < len(priorities) - 2
 
 
 async def test_a_chatty_node_keeps_below_the_rate_that_its_peer_reads(

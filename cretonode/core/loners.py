@@ -1,0 +1,79 @@
+"""Validators alone in the next view, and when the leader goes there to fetch them back.
+
+Who has left a view never votes in it again. While a quorum works on without it, nothing moves the
+view to where it is, and the network is one fault poorer. Pure: no clock.
+Source: docs/decisions/0008-fetched-back-by-the-leader.md.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from cretonode.core.messages import ViewChange
+from cretonode.core.state import NEVER_MS, State
+from cretonode.identifiers import ValidatorIndex, View
+
+PAUSE_TIMEOUTS: Final = 2  # after the first time, in view-change timeouts
+PAUSE_DOUBLINGS_MAX: Final = 4
+
+
+@dataclass(slots=True)
+class Pauses:
+    """How long a validator must wait before views may move for its sake again.
+
+    The pause doubles each time, up to `base_ms` times 16, and halves for each such longest pause
+    that passes in peace. Bound: one entry of each validator.
+    """
+
+    base_ms: int
+    _times: dict[ValidatorIndex, int] = field(default_factory=dict)
+    _last_ms: dict[ValidatorIndex, int] = field(default_factory=dict)
+
+    def until_ms(self, validator: ValidatorIndex) -> int:
+        """Return the moment from which on it is allowed again."""
+        times = self._times.get(validator, 0)
+        return self._last_ms[validator] + (self.base_ms << times - 1) if times else 0
+
+    def count(self, validator: ValidatorIndex, now_ms: int) -> None:
+        """The view moved for the sake of `validator`."""
+        longest_ms = self.base_ms << PAUSE_DOUBLINGS_MAX
+        peaceful = (now_ms - self._last_ms.get(validator, now_ms)) // longest_ms
+        times = max(0, self._times.get(validator, 0) - peaceful)
+        self._times[validator] = min(times, PAUSE_DOUBLINGS_MAX) + 1
+        self._last_ms[validator] = now_ms
+
+
+@dataclass(slots=True)
+class Loners:
+    """Who is heard to be in the view after this one. Bound: one entry of each validator."""
+
+    state: State
+    pauses: Pauses
+    _since_ms: dict[ValidatorIndex, int] = field(default_factory=dict)
+
+    def note(self, view_changes: dict[ValidatorIndex, ViewChange], view: View) -> None:
+        """Look again who left for the view after `view`; who did before stays since then."""
+        ahead = [author for author, message in view_changes.items() if message.view == view + 1]
+        self._since_ms = {a: self._since_ms.get(a, self.state.now_ms) for a in ahead}
+
+    def fetched(self) -> list[ValidatorIndex]:
+        """The leader gives its view up: whoever was ahead is not fetched again for a while."""
+        found = sorted(self._since_ms.keys() - {self.state.leader})
+        for validator in found:
+            self.pauses.count(validator, self.state.now_ms)
+        return found
+
+    def deadline_ms(self) -> int:
+        """When the leader of an open view gives it up for a loner's sake."""
+        state = self.state
+        if not self._since_ms or not state.leads or state.committee.size == 1:
+            return NEVER_MS
+        # Somebody is always first to leave: only who is still alone after a while needs help.
+        patience_ms = 2 * state.timing.suspect_ms
+        return min(
+            (
+                max(since_ms + patience_ms, self.pauses.until_ms(validator))
+                for validator, since_ms in self._since_ms.items()
+                if validator in state.connected and validator not in state.equivocators
+            ),
+            default=NEVER_MS,
+        )
