@@ -76,10 +76,12 @@ class Execution:
         link = state.chain.finalize_lowest()
         sequence = link.anchor.sequence
         state.dedup.begin(sequence)
+        own_ms, others_ms = self.intake.waits_ms(link.history, leader=link.anchor.author)
         state.pace.on_final(
             sequence,
-            self.intake.longest_wait_ms(link.history, leader=link.anchor.author),
             state.now_ms,
+            own_ms=own_ms,
+            others_ms=others_ms,
             limit_ms=state.timing.finality_timeout_ms,
         )
         skipped: list[int] = []

@@ -165,22 +165,24 @@ class Intake:
         """Return when an admitted vertex was first seen."""
         return self._seen[vertex.author][vertex.hash]
 
-    def longest_wait_ms(self, history: tuple[Vertex, ...], *, leader: ValidatorIndex) -> int | None:
-        """Return how long `leader` has kept anybody of `history` waiting; None: there is nobody.
+    def waits_ms(
+        self, history: tuple[Vertex, ...], *, leader: ValidatorIndex
+    ) -> tuple[int | None, int | None]:
+        """Return how long `leader` has kept own vertices of `history` waiting, and others' ones.
 
         Others' vertices may never have been sent to the leader, on purpose. What is taken off for
         them is the time until this replica has surely sent them there itself.
         """
         state = self.state
+        waits: dict[bool, int] = {}
+        for vertex in history:
+            if vertex.author != leader and vertex.author not in state.equivocators:
+                began_ms = max(self.seen_ms(vertex), self._served_ms.get(vertex.author, 0))
+                own = vertex.author == state.me
+                waits[own] = max(waits.get(own, 0), state.now_ms - began_ms)
         relayed_ms = state.timing.finality_timeout_ms + state.timing.heartbeat_ms
-        waits = [
-            state.now_ms
-            - max(self.seen_ms(vertex), self._served_ms.get(vertex.author, 0))
-            - (0 if vertex.author == state.me else relayed_ms)
-            for vertex in history
-            if vertex.author != leader and vertex.author not in state.equivocators
-        ]
-        return max(waits, default=None)
+        others_ms = waits.get(False)
+        return waits.get(True), others_ms - relayed_ms if others_ms is not None else None
 
     def finalized(self, vertex: Vertex) -> bytes:
         """Let go of a vertex that became final; return its transaction ids."""
