@@ -141,7 +141,7 @@ class Views:
 
     def settled(self, *, progressed: bool) -> None:
         """Take note of what came of the step."""
-        self.patience.note_behind(self._waiting_since_ms(), behind=self._is_behind())
+        self.patience.note_behind(self._waiting_since_ms, behind=self._is_behind())
         if progressed:
             self.patience.progressed()
 
