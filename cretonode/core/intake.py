@@ -18,6 +18,7 @@ from cretonode.limits import (
     AUTHOR_UNFINAL_MAX,
     FETCH_HASHES_MAX,
     FETCH_SLOTS_MAX,
+    INDEXES_MAX,
     LOOKUP_HASHES_MAX,
 )
 
@@ -54,6 +55,7 @@ class Intake:
     _oldest: tuple[int, int | None] | None = None  # equivocators, `oldest_ms` with so many
     _stored: set[VertexHash] = field(default_factory=set)  # on disk already, not yet admitted
     _by_index: dict[tuple[ValidatorIndex, AuthorIndex], VertexMessage] = field(default_factory=dict)
+    _indexes_max: int = INDEXES_MAX  # in `_by_index`, before it is gone through
 
     def on_vertex(self, sender: ValidatorIndex, message: VertexMessage) -> None:
         """Take in a vertex with a good signature and a payload that fits its header."""
@@ -197,16 +199,20 @@ class Intake:
         return self.transaction_ids.pop(vertex.hash)
 
     def forget(self) -> None:
-        """Drop what is kept only to notice a second vertex for one index."""
+        """Drop final vertices too far behind, and what only serves to notice a second vertex for
+        one index when no vertex is near.
+        """
         graph = self.state.graph
+        graph.forget(self.state.remembered_from)
         newest = graph.newest_final
         self._by_index = {
             key: message
             for key, message in self._by_index.items()
             if message.vertex.hash in graph.admitted
             or message.vertex.hash in graph.orphans
-            or (key[0] in newest and key[1] + AUTHOR_UNFINAL_MAX > newest[key[0]].index)
+            or (key[0] in newest and key[1] <= newest[key[0]].index < key[1] + AUTHOR_UNFINAL_MAX)
         }
+        self._indexes_max = len(self._by_index) + INDEXES_MAX
 
     def serve(self, peer: ValidatorIndex, hashes: tuple[VertexHash, ...]) -> None:
         """Send what storage holds of `hashes`."""
@@ -232,6 +238,8 @@ class Intake:
                 self._granted.discard(vertex.hash)
         if graph.knows(vertex.hash) or vertex.hash in graph.orphans:
             self._by_index.setdefault((vertex.author, vertex.index), _brief(message))
+            if len(self._by_index) > self._indexes_max:
+                self.forget()
 
     def _is_certain(self, sender: ValidatorIndex, vertex: Vertex) -> bool:
         """True when the bounds on what an author may have here do not count for `vertex`."""
@@ -240,7 +248,9 @@ class Intake:
             return True
         # As much as 64 sequences can honestly order of one author.
         held_max = FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX
-        return sender == self.trusted and self.state.graph.held_by(vertex.author) < held_max
+        graph = self.state.graph
+        held = graph.held_by(vertex.author) + graph.orphaned_by(vertex.author)
+        return sender == self.trusted and held < held_max
 
     def _grant(self, vertex: VertexHash) -> bool:
         """Let `vertex` pass the bounds on its author, while fewer do than one anchor may order."""

@@ -8,6 +8,7 @@ from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS
 from cretonode.identifiers import ValidatorIndex
 from tests.simulation.byzantine.behaviour import Behaviour
+from tests.simulation.clients import Clients
 from tests.simulation.disk import Disk
 
 START_MS = 1_700_000_000_000
@@ -35,7 +36,7 @@ class Node:
     honest: bool = True
     replica: Replica | None = None
     inbox: list[Event] = field(default_factory=list)
-    clients: list[bytes] = field(default_factory=list)
+    clients: Clients | None = None  # while it runs
     busy: bool = False
     life: int = 0  # how often it was started; what an earlier life scheduled is void
     waking_ms: int = NEVER_MS

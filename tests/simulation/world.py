@@ -24,7 +24,7 @@ from cretonode.core.effects import (
     Send,
     Serve,
 )
-from cretonode.core.events import Batch, Event, LookedUp, PeerConnected, PeerSilent, Received, Tick
+from cretonode.core.events import Event, LookedUp, PeerConnected, PeerSilent, Received, Tick
 from cretonode.core.messages import (
     CheckpointCertificate,
     Commit,
@@ -36,10 +36,10 @@ from cretonode.core.messages import (
 from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS, Timing
 from cretonode.core.statements import statement_of
-from cretonode.crypto.hashing import tree_root
-from cretonode.dag.payload import pack, transaction_ids_untrusted
+from cretonode.dag.payload import each_id
 from cretonode.identifiers import TransactionId, ValidatorIndex
 from tests.simulation.byzantine.behaviour import Behaviour
+from tests.simulation.clients import Clients
 from tests.simulation.disk import Disk
 from tests.simulation.nodes import START_MS, Link, Node
 from tests.simulation.oracles import Oracles, Violation
@@ -94,6 +94,7 @@ class World:
         restored = node.disk.restore()
         replica = Replica(self.committee, node.me, self.timing, restored)
         node.replica = replica
+        node.clients = Clients(replica.state.dedup, node.disk)
         if node.honest:
             self.oracles.on_start(node.name, restored.promises)
         self.note(f"{node.name} starts in view {replica.state.view}")
@@ -106,8 +107,7 @@ class World:
         """Kill a node: memory and a random part of the unsynced writes are gone."""
         assert node.replica is not None
         self.note(f"{node.name} crashes")
-        node.replica = None
-        node.clients = []
+        node.replica = node.clients = None
         node.disk.crash(self.rng)
         for other in self.nodes:
             if other.me != node.me:
@@ -115,8 +115,10 @@ class World:
 
     def submit(self, node: Node, transactions: list[bytes]) -> None:
         """A client hands transactions to a node."""
-        if node.replica is not None:
-            node.clients += transactions
+        if node.replica is not None and node.clients is not None:
+            if node.honest:
+                self.oracles.on_submit(transactions, node.replica.state.final)
+            node.clients.submit(transactions)
             self._turn(node)
 
     def split(self, groups: list[set[str]]) -> None:
@@ -187,8 +189,9 @@ class World:
         try:
             for event in events:
                 effects += self._step(node, replica, event)
-            if node.clients and replica.wants_batch():
-                effects += self._step(node, replica, self._batch(node))
+            batch = node.clients.take(self.now_ms) if self._has_batch(node) else None
+            if batch is not None:
+                effects += self._step(node, replica, batch)
         except (AssertionError, KeyError) as error:
             if node.honest:
                 raise Violation(f"{node.name}: {type(error).__name__} {error}") from error
@@ -248,7 +251,7 @@ class World:
         replica = node.replica
         if replica is None or node.busy:
             return
-        if node.inbox or (node.clients and replica.wants_batch()):
+        if node.inbox or self._has_batch(node):
             self._turn(node)
             return
         own_ms = replica.deadline_ms()
@@ -266,13 +269,11 @@ class World:
         if node.life == life:
             self.deliver(node, Tick())
 
-    def _batch(self, node: Node) -> Batch:
-        transactions, node.clients = node.clients[:100], node.clients[100:]
-        payload = pack(transactions)
-        ids = transaction_ids_untrusted(payload, len(transactions))
-        return Batch(
-            payload=payload, transaction_ids=ids, root=tree_root(ids), count=len(transactions)
-        )
+    def _has_batch(self, node: Node) -> bool:
+        replica, clients = node.replica, node.clients
+        if replica is None or clients is None:
+            return False
+        return clients.wait(self.now_ms) and replica.wants_batch()
 
     # --- effects
 
@@ -318,11 +319,9 @@ class World:
                 found = tuple(final[h] for h in hashes if h in final)
                 absent = tuple(h for h in hashes if h not in final)
                 node.inbox.append(LookedUp(found, absent))
-            case Say(VertexMessage(transaction_ids=ids)):
-                self._say(node, effect.statement)
-                self.acknowledged |= {
-                    TransactionId(ids[i : i + 32]) for i in range(0, len(ids), 32) if node.honest
-                }
+            case Say(VertexMessage() as message):
+                self._say(node, message)
+                self._acknowledge(node, message)
             case Say(statement):
                 self._say(node, statement)
             case Halt(cause) if node.honest:
@@ -336,7 +335,16 @@ class World:
             case Refuse(peer, reason):
                 self.note(f"{node.name} refuses {reason.name} from {peer}")
             case Finalize(sequence=sequence, anchor=anchor):
+                assert node.clients is not None
+                node.clients.on_finalize(effect)
                 self.note(f"{node.name} finalizes {sequence} {anchor.hash[:4].hex()}")
+
+    def _acknowledge(self, node: Node, message: VertexMessage) -> None:
+        """Answer the clients whose transactions are on disk now."""
+        assert node.clients is not None
+        node.clients.on_durable(message, self.now_ms)
+        if node.honest:
+            self.acknowledged.update(each_id(message.transaction_ids))
 
     def _stored(self, node: Node, effect: Serve) -> list[Message]:
         vertices = node.disk.tables.vertices
