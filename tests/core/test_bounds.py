@@ -122,7 +122,7 @@ BOUNDS: Final[dict[str, Bound]] = {
     "Slot.commits": Bound(
         lambda r: max((s.commits for s in r.ordering.slots.values()), key=len, default=()), n, 2
     ),
-    "Loners._since_ms": Bound(lambda r: r.views.loners._since_ms, n, 1),
+    "Loners._ahead": Bound(lambda r: r.views.loners._ahead, n, 1),
     # --- sequences in flight
     "Pace._accepted_ms": Bound(lambda r: r.state.pace._accepted_ms, window),
     "Ordering.slots": Bound(lambda r: r.ordering.slots, window),
@@ -191,7 +191,7 @@ ELSEWHERE: Final = {
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
     "core/loners.py Pauses._last_ms": "tests/core/test_loners.py::"
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
-    "core/pace.py Pace._waits_ms": "a deque with a length",
+    "core/pace.py Series.waits_ms": "a deque with a length",
     "core/pace.py Pace._votes_ms": "a deque with a length",
     "core/slots.py Slot.shown": "one of each validator",
     "node/channel.py Channel._views": "one of each message in `_waiting`",
