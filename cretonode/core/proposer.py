@@ -49,9 +49,9 @@ class Proposer:
             not self.state.halted
             and self._batch is None
             and self._coming is None
-            # Until the newest own vertex is looked up after a restart, the next one cannot name it,
-            # and nobody who lacks it would ever ask for it.
-            and (self.newest is None or self.state.graph.knows(self.newest))
+            # While the parents of the newest own vertex are looked up after a restart, the next one
+            # cannot name it, and nobody who lacks it would ever ask for it.
+            and self.newest not in self.state.graph.orphans
             and self.state.graph.held_by(self.state.me) < AUTHOR_UNFINAL_MAX
         )
 

@@ -8,7 +8,7 @@ import pytest
 from cretonode.core.effects import Effect, Entered, Finalize, Say
 from cretonode.core.messages import Prepare, PrePrepare, VertexMessage
 from cretonode.core.records import Accepted, OwnVertex
-from cretonode.core.state import NEVER_MS
+from cretonode.core.state import NEVER_MS, Restored
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, View
 from cretonode.limits import (
@@ -348,6 +348,18 @@ def test_a_node_a_dedup_window_behind_takes_no_batch() -> None:
     assert tested.replica.wants_batch()
     tested.hear(committed(0, far[15]))
     assert not tested.replica.wants_batch()
+
+
+def test_no_batch_is_taken_while_the_newest_own_vertex_is_looked_up() -> None:
+    """The next vertex could not name it, and nobody who lacks it would ever ask for it."""
+    unknown = plain(2, 1)
+    own = plain(3, 5, anchor(0, 1, ROOT, unknown))
+    tested = make_replica(3, restored=Restored(final=ROOT, pending=(own,)))
+    assert not tested.replica.wants_batch()
+    tested.hear(unknown, anchor(0, 1, ROOT, unknown))
+    assert tested.replica.wants_batch()
+    (vertex,) = made(tested.do(batch_of(b"a")))
+    assert named(own) in vertex.parents
 
 
 # --- how much an anchor orders

@@ -327,7 +327,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "dedup in one vertex": Mutation(dedup_in_one_vertex),
     "late executed": Mutation(late_executed, (12,)),
     "late lost": Mutation(late_lost, (1,)),
-    "asked once": Mutation(asked_once, (4,)),
+    "asked once": Mutation(asked_once, (12,)),
     "parent link forgotten": Mutation(parent_link_forgotten, (3,), "names wrong parent"),
     "parents not awaited": Mutation(parents_not_awaited),
 }
