@@ -31,10 +31,9 @@ class Checkpoints:
         if stated != digest:
             self.state.halt(f"sequence {sequence} executed to another digest than before")
             return
-        self.state.emit(
-            Persist(SaidCheckpoint(sequence, digest)),
-            Say(Checkpoint(sequence=sequence, digest=digest, author=self.state.me)),
-        )
+        self.state.emit(Persist(SaidCheckpoint(sequence, digest)))
+        if not self.state.amnesiac:
+            self.state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=self.state.me)))
         self._try_stable(sequence)
 
     def on_checkpoint(self, message: Checkpoint) -> None:

@@ -44,6 +44,7 @@ class Proposer:
         """True when a Batch would be turned into a vertex now or with the next anchor."""
         return (
             not self.state.halted
+            and not self.state.amnesiac
             and self._batch is None
             and self._coming is None
             and self.state.graph.held_by(self.state.me) < AUTHOR_UNFINAL_MAX
