@@ -40,6 +40,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     PrePrepare,
     Rejoin,
+    Request,
     Status,
     Suspect,
     VertexMessage,
@@ -211,20 +212,29 @@ class Replica:
                 self.views.on_suspect(message)
             case Checkpoint():
                 self.checkpoints.on_checkpoint(message)
-            case Rejoin():
-                self.attester.on_rejoin(sender, message)
-            case Attestation() if message.author == self.state.me:
-                self.attester.on_own_attestation(message)
-            case Attestation():
-                self.amnesia.on_attestation(message)
+            case Rejoin() | Attestation():
+                self._on_amnesia(sender, message)
             case Status():
                 self.retransmission.on_status(sender, message)
+            case FetchVertices() | FetchSlots():
+                self._on_request(sender, message)
+            case _:
+                assert_never(message)
+
+    def _on_amnesia(self, sender: ValidatorIndex, message: Rejoin | Attestation) -> None:
+        if isinstance(message, Rejoin):
+            self.attester.on_rejoin(sender, message)
+        elif message.author == self.state.me:
+            self.attester.on_own_attestation(message)
+        else:
+            self.amnesia.on_attestation(message)
+
+    def _on_request(self, sender: ValidatorIndex, message: Request) -> None:
+        match message:
             case FetchVertices(hashes=hashes):
                 self.intake.serve(sender, hashes[:FETCH_HASHES_MAX])
             case FetchSlots(first=first, count=count):
                 self.state.emit(Serve(sender, first=first, count=min(count, FETCH_SLOTS_MAX)))
-            case _:
-                assert_never(message)
 
     def _settle(self) -> list[Effect]:
         """Let every part do what has become possible; return the effects of this step."""

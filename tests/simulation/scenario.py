@@ -15,6 +15,7 @@ from cretonode.identifiers import (
     ValidatorIndex,
     VertexHash,
 )
+from tests.simulation.amnesia import SALT, Amnesias
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
 from tests.simulation.faults import Faults
@@ -104,6 +105,8 @@ class Scenario:
         self._populate()
         self._plan_load()
         Faults(self.world, self.rng, self.duration_ms, self.crashes_max).plan()
+        lost = random.Random(self.seed ^ SALT)
+        Amnesias(self.world, lost, self.duration_ms, self.crashes_max).plan()
         world = self.world
         world.run_until(START_MS + self.duration_ms)
         self._heal()
@@ -216,6 +219,8 @@ class Scenario:
             if self.last not in executed or not self.world.acknowledged <= executed:
                 return False
             self.target = max(oracles.order)
+        if any(n.replica.state.amnesiac for n in honest if n.replica is not None):
+            return False
         finals = (n.replica.state.final for n in honest if n.replica is not None)
         return min(finals) >= self.target
 
@@ -223,7 +228,7 @@ class Scenario:
         lacking = len(self.world.acknowledged - self.world.oracles.executed.keys())
         where = [
             f"{n.name}: view {n.replica.state.view} open {n.replica.state.base is not None} "
-            f"final {n.replica.state.final}"
+            f"final {n.replica.state.final}{' amnesiac' * n.replica.state.amnesiac}"
             for n in self.world.nodes
             if n.replica is not None
         ]
