@@ -285,8 +285,9 @@ class Views:
 
     def _leader_left(self) -> bool:
         """True when the leader of this view itself gave it up, or does not know its own words."""
-        if self.state.is_amnesiac(self.state.leader):
-            return True
+        opened = self.state.base is not None or self._quorum_left_ms != NEVER_MS
+        if opened and self.state.is_amnesiac(self.state.leader):
+            return True  # it will say nothing more here
         message = self.view_changes.get(self.state.leader)
         return message is not None and message.view > self.state.view
 
