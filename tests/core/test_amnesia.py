@@ -3,6 +3,7 @@
 Source: docs/spec/durability.md, section 8.
 """
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -95,7 +96,7 @@ def attested(view: int = 2) -> Driven:
 def above(view: int) -> list[Message]:
     """Return what shows that a view works: its opening, its first anchor and a certificate."""
     first = anchor(view % 4, 1)
-    others = [author for author in (0, 2, 3)]
+    others = [0, 2, 3]
     return [new_view(view, authors=others), first, prepared(view, first, others)]
 
 
@@ -123,7 +124,7 @@ def test_the_request_is_repeated_with_longer_pauses_and_soon_when_somebody_conne
     asked = []
     for _ in range(100):
         asked += [tested.now_ms] * len(said(tested.wait(200), Rejoin))
-    pauses = [b - a for a, b in zip(asked, asked[1:], strict=False)]
+    pauses = [b - a for a, b in itertools.pairwise(asked)]
     assert pauses[0] < pauses[1] < pauses[2], pauses
     effects = tested.step(PeerConnected(ValidatorIndex(2)))
     assert said([*effects, *tested.wait(REJOIN_REPEAT_MS)], Rejoin)
@@ -303,9 +304,9 @@ def step_downs(tested: Driven, seconds: int) -> list[int]:
 
 def test_a_liar_that_asks_without_end_moves_views_ever_more_seldom() -> None:
     found = step_downs(make_replica(0, timing=PATIENT), 100)
-    pauses = [b - a for a, b in zip(found, found[1:], strict=False)]
+    pauses = [b - a for a, b in itertools.pairwise(found)]
     assert pauses[0] >= STEP_DOWN_MS
-    assert all(b >= 2 * a - 200 for a, b in zip(pauses, pauses[1:], strict=False)), pauses
+    assert all(b >= 2 * a - 200 for a, b in itertools.pairwise(pauses)), pauses
     assert len(found) <= 8
 
 
