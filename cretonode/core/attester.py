@@ -51,8 +51,7 @@ class Attester:
         if author == state.me:
             return
         if sender != author:
-            if sender == state.leader and self._charged < state.view:
-                self._charge(author)
+            self._note_left(sender, author)
             return
         state.amnesiacs[author] = state.now_ms
         if state.amnesiac:
@@ -92,12 +91,22 @@ class Attester:
         pace = self._paces.get(message.author)
         if pace is not None and state.now_ms < pace.next_ms:
             return
-        self._charge(message.author)
+        self._charge(message.author, state.view)
         for peer in state.peers:
             if peer != message.author:
                 state.send(peer, message)  # so that the next leaders know whom it was for
         self.views.step_down()
 
-    def _charge(self, author: ValidatorIndex) -> None:
-        self._charged = self.state.view
+    def _note_left(self, leader: ValidatorIndex, author: ValidatorIndex) -> None:
+        """Charge `author` for a step-down of another leader, once for each view.
+
+        The word may come after the view-change that it explains.
+        """
+        for view in (self.state.view, self.state.view - 1):
+            if view > self._charged and leader == self.state.committee.leader_of(View(view)):
+                self._charge(author, View(view))
+                return
+
+    def _charge(self, author: ValidatorIndex, view: View) -> None:
+        self._charged = view
         self._paces.setdefault(author, Pace()).charge(self.state.now_ms)

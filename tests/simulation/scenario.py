@@ -15,9 +15,10 @@ from cretonode.identifiers import (
     ValidatorIndex,
     VertexHash,
 )
-from tests.simulation.amnesia import SALT, Amnesias
+from tests.simulation.amnesia import SALT, Amnesias, EarlyReturn
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
+from tests.simulation.byzantine.rejoining import REJOINING
 from tests.simulation.faults import Faults
 from tests.simulation.nodes import START_MS, Node
 from tests.simulation.oracles import Oracles, Violation
@@ -107,6 +108,9 @@ class Scenario:
         Faults(self.world, self.rng, self.duration_ms, self.crashes_max).plan()
         lost = random.Random(self.seed ^ SALT)
         Amnesias(self.world, lost, self.duration_ms, self.crashes_max).plan()
+        for name, node in self.behaving:
+            if name == "attests low":
+                EarlyReturn(self.world, lost, self.duration_ms, node.me).plan()
         world = self.world
         world.run_until(START_MS + self.duration_ms)
         self._heal()
@@ -160,7 +164,7 @@ class Scenario:
             rng=random.Random(self.rng.getrandbits(32)),
             timeout_ms=world.timing.view_change_timeout_ms,
         )
-        return BEHAVIOURS[name](setting)
+        return (BEHAVIOURS | REJOINING)[name](setting)
 
     # --- load
 
