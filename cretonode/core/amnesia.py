@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cretonode.core.committee import Committee
 from cretonode.core.effects import Persist, Rejoined, Say
-from cretonode.core.messages import Attestation, Rejoin
+from cretonode.core.messages import Attestation, Rejoin, VertexMessage
 from cretonode.core.proposer import Proposer
 from cretonode.core.records import AmnesiaEnded
 from cretonode.core.state import NEVER_MS, State
@@ -46,6 +46,21 @@ class Amnesia:
     _asked_ms: int = -NEVER_MS
     _pause_ms: int = REJOIN_REPEAT_MS
     _until: View = View(0)
+
+    def check_own(self, message: VertexMessage) -> None:
+        """Halt on an own vertex that the journal does not know of: it is not the newest one.
+
+        A journal and a database put back together vouch for each other, and both are old.
+        """
+        state = self.state
+        index = message.vertex.index
+        if not state.amnesiac and message.author == state.me and index > self.proposer.index:
+            state.halt(
+                f"a peer shows vertex {index} of this node, signed; its vote journal knows of "
+                f"{self.proposer.index} at most: the journal is an old copy, or the key works "
+                "elsewhere too. If it is a copy, move the journal directory away: the node then "
+                "starts as an amnesiac and finds back"
+            )
 
     def on_attestation(self, message: Attestation) -> None:
         """Take the first answer of each to the request of this loss."""

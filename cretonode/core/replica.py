@@ -192,6 +192,8 @@ class Replica:
     def _on_message(self, sender: ValidatorIndex, message: Message) -> None:
         match message:
             case VertexMessage():
+                if sender != self.state.me:
+                    self.amnesia.check_own(message)
                 self.intake.on_vertex(sender, message)
                 if message.author == self.state.me and sender == self.state.me:
                     self.proposer.on_own_vertex(message.vertex)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from cretonode.core.effects import Rejoined, Say, Send
+from cretonode.core.effects import Halt, Rejoined, Say, Send
 from cretonode.core.events import PeerConnected, PeerSilent
 from cretonode.core.messages import (
     Attestation,
@@ -17,6 +17,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     Rejoin,
     Suspect,
+    VertexMessage,
     ViewChange,
 )
 from cretonode.core.records import (
@@ -44,6 +45,7 @@ from tests.core.replicas import (
     committed,
     make_replica,
     new_view,
+    of,
     persisted,
     plain,
     pre_prepare,
@@ -351,3 +353,25 @@ def test_a_vote_shows_that_the_amnesia_is_over() -> None:
     tested.finalize(0, first)
     tested.hear_all(committed(0, first))
     assert tested.replica.state.view == 0
+
+
+# --- old copies
+
+
+def test_an_own_vertex_that_the_journal_does_not_know_stops_the_replica() -> None:
+    """Journal and database put back together: nothing on the own disk tells."""
+    tested = make_replica(1)
+    (halt,) = of(tested.hear(plain(1, 3, ROOT), sender=0), Halt)
+    assert "the journal is an old copy" in halt.cause
+
+
+def test_own_words_that_the_journal_knows_are_welcome_from_anybody() -> None:
+    tested = make_replica(1)
+    tested.do(batch_of(b"a"))
+    (own,) = said(tested.everything, VertexMessage)
+    assert not of(tested.hear_all(signed(own), sender=2), Halt)
+
+
+def test_an_amnesiac_does_not_wonder_at_what_it_said() -> None:
+    tested = amnesiac()
+    assert not of(tested.hear(plain(1, 3, ROOT), sender=0), Halt)
