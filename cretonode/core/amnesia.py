@@ -14,7 +14,9 @@ from cretonode.core.records import AmnesiaEnded
 from cretonode.core.state import NEVER_MS, State
 from cretonode.identifiers import AuthorIndex, ValidatorIndex, View
 from cretonode.limits import (
+    ATTESTED_MAX,
     AUTHOR_UNFINAL_MAX,
+    INDEX_AHEAD_MAX,
     REJOIN_REPEAT_MS,
     REJOIN_REPEAT_MS_MAX,
     RUN_AHEAD_VIEWS,
@@ -65,7 +67,9 @@ class Amnesia:
     def on_attestation(self, message: Attestation) -> None:
         """Take the first answer of each to the request of this loss."""
         state = self.state
-        if state.amnesiac and message.about == state.me and message.nonce == self.nonce:
+        if not state.amnesiac or message.about != state.me or message.nonce != self.nonce:
+            return
+        if max(message.view, message.index) <= ATTESTED_MAX:
             self.attested.setdefault(message.author, message)
 
     def on_connected(self) -> None:
@@ -121,8 +125,11 @@ class Amnesia:
 
     def _end(self) -> None:
         """Speak again, in the view of the certificate: nothing was said there before."""
-        index = self._bound([message.index for message in self.attested.values()])
+        indexes = sorted(message.index for message in self.attested.values())
+        index = self._bound(list(indexes))
         assert index is not None
+        if len(indexes) > 1:  # one liar must not use up the numbers
+            index = min(index, indexes[-2] + INDEX_AHEAD_MAX)
         # Of an honest author at most so many vertices are not final, and what was final is held
         # by one of those who attested.
         self.proposer.index = AuthorIndex(max(index, self.proposer.index) + AUTHOR_UNFINAL_MAX)

@@ -31,7 +31,9 @@ from cretonode.core.records import (
 from cretonode.core.state import Restored, Timing
 from cretonode.identifiers import AuthorIndex, ValidatorIndex, View
 from cretonode.limits import (
+    ATTESTED_MAX,
     AUTHOR_UNFINAL_MAX,
+    INDEX_AHEAD_MAX,
     REJOIN_REPEAT_MS,
     RUN_AHEAD_VIEWS,
     STEP_DOWN_MS,
@@ -199,6 +201,19 @@ def test_the_next_own_index_is_above_all_that_anybody_may_have_seen() -> None:
     tested.do(batch_of(b"a"))
     (made,) = persisted(tested.everything, OwnVertex)
     assert made.index == 5 + AUTHOR_UNFINAL_MAX + 1
+
+
+def test_a_liar_cannot_use_up_the_indexes() -> None:
+    tested = amnesiac()
+    tested.hear(attests(0, 2, 5), attests(2, 2, 9), attests(3, 2, ATTESTED_MAX))
+    tested.hear_all(*above(8))
+    assert fold(tested.disk.journal).own_index == 9 + INDEX_AHEAD_MAX + AUTHOR_UNFINAL_MAX
+
+
+def test_a_number_that_leaves_no_room_above_it_is_no_attestation() -> None:
+    tested = amnesiac()
+    tested.hear(attests(0, ATTESTED_MAX + 1), attests(2, 1, ATTESTED_MAX + 1), attests(3, 1))
+    assert tested.replica.amnesia.lacking() == [0, 2]
 
 
 def test_a_restart_in_the_middle_is_amnesia_again() -> None:
