@@ -1,6 +1,6 @@
 """Helping an amnesiac back: attest how far this replica has come, and leave the lead for it.
 
-Owns the own answers and the pace at which leaders step down for one validator, so that a liar
+Owns the own answers and how often leaders may step down for one validator, so that a liar
 that asks moves views no faster than an honest one. Source: docs/spec/durability.md, section 8.
 """
 
@@ -16,7 +16,7 @@ from cretonode.limits import ATTEST_MS, STEP_DOWN_MS, STEP_DOWN_MS_MAX
 
 
 @dataclass(slots=True)
-class Pace:
+class Allowance:
     """When the next leader may step down for one validator. Who asks for nothing for
     STEP_DOWN_MS_MAX beyond that begins anew.
     """
@@ -34,14 +34,14 @@ class Pace:
 
 @dataclass(slots=True)
 class Attester:
-    """Bound: of each other validator one answer, two times and one pace."""
+    """Bound: of each other validator one answer, one time and one allowance."""
 
     state: State
     views: Views
     retransmission: Retransmission
     _answers: dict[ValidatorIndex, Attestation] = field(default_factory=dict)
     _answered_ms: dict[ValidatorIndex, int] = field(default_factory=dict)
-    _paces: dict[ValidatorIndex, Pace] = field(default_factory=dict)
+    _allowances: dict[ValidatorIndex, Allowance] = field(default_factory=dict)
     _charged: View = View(-1)  # the last view left for somebody
 
     def on_rejoin(self, sender: ValidatorIndex, message: Rejoin) -> None:
@@ -88,8 +88,8 @@ class Attester:
         state = self.state
         if not state.leads or message.until <= state.view:
             return
-        pace = self._paces.get(message.author)
-        if pace is not None and state.now_ms < pace.next_ms:
+        allowance = self._allowances.get(message.author)
+        if allowance is not None and state.now_ms < allowance.next_ms:
             return
         self._charge(message.author, state.view)
         for peer in state.peers:
@@ -109,4 +109,4 @@ class Attester:
 
     def _charge(self, author: ValidatorIndex, view: View) -> None:
         self._charged = view
-        self._paces.setdefault(author, Pace()).charge(self.state.now_ms)
+        self._allowances.setdefault(author, Allowance()).charge(self.state.now_ms)
