@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from cretonode.core.effects import Finalize
 from cretonode.core.messages import (
     UNSIGNED,
+    Attestation,
     Checkpoint,
     Commit,
     NewView,
     Prepare,
     PrePrepare,
+    Rejoin,
     Statement,
     Suspect,
     VertexMessage,
@@ -106,7 +108,7 @@ class Oracles:
             self.promises[name].apply(record)
         except AssertionError as error:
             raise Violation(f"{name} journals {record} against its promises: {error}") from error
-        if isinstance(record, BaseAdopted):
+        if isinstance(record, BaseAdopted) and self.promises[name].amnesia is None:
             before = self.said.setdefault((name, "base", record.view), record.base)
             if before != record.base:
                 raise Violation(f"{name} adopts {before} and {record.base} in view {record.view}")
@@ -114,6 +116,9 @@ class Oracles:
     def on_say(self, name: str, statement: Statement, disk: Disk) -> None:
         """Durable before sent; and nothing is ever contradicted, crashes included."""
         synced = disk.journal[: disk.journal_synced]
+        amnesiac = self.promises[name].amnesia is not None
+        if amnesiac and not isinstance(statement, Rejoin):
+            raise Violation(f"{name} is amnesiac and says {statement}")
         if not is_covered(statement, synced):
             raise Violation(f"{name} says {statement} before its journal is synced")
         if isinstance(statement, Prepare | PrePrepare):
@@ -173,8 +178,8 @@ def is_covered(statement: Statement, synced: list[Record]) -> bool:
             return OwnVertex(vertex.index, vertex.hash) in synced
         case Checkpoint():
             return SaidCheckpoint(statement.sequence, statement.digest) in synced
-        case Suspect():
-            return True  # revocable: contradicting it is allowed
+        case Suspect() | Rejoin() | Attestation():
+            return True  # revocable, or no promise
 
 
 def slot_of(statement: Statement) -> tuple[tuple[object, ...], object]:
@@ -191,5 +196,7 @@ def slot_of(statement: Statement) -> tuple[tuple[object, ...], object]:
             return ("Vertex", vertex.index), vertex.hash
         case Checkpoint():
             return ("Checkpoint", statement.sequence), statement.digest
-        case Suspect():
-            return ("Suspect",), True
+        case Suspect() | Rejoin():
+            return (type(statement).__name__,), True
+        case Attestation():
+            return ("Attestation", statement.about, statement.nonce), None

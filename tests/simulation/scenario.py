@@ -15,8 +15,10 @@ from cretonode.identifiers import (
     ValidatorIndex,
     VertexHash,
 )
+from tests.simulation.amnesia import SALT, Amnesias, EarlyReturn
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
+from tests.simulation.byzantine.rejoining import REJOINING
 from tests.simulation.faults import Faults
 from tests.simulation.nodes import START_MS, Node
 from tests.simulation.oracles import Oracles, Violation
@@ -104,6 +106,11 @@ class Scenario:
         self._populate()
         self._plan_load()
         Faults(self.world, self.rng, self.duration_ms, self.crashes_max).plan()
+        lost = random.Random(self.seed ^ SALT)
+        Amnesias(self.world, lost, self.duration_ms, self.crashes_max).plan()
+        for name, node in self.behaving:
+            if name == "attests low":
+                EarlyReturn(self.world, lost, self.duration_ms, node.me).plan()
         world = self.world
         world.run_until(START_MS + self.duration_ms)
         self._heal()
@@ -158,7 +165,7 @@ class Scenario:
             rng=random.Random(self.rng.getrandbits(32)),
             timeout_ms=world.timing.view_change_timeout_ms,
         )
-        return BEHAVIOURS[name](setting)
+        return (BEHAVIOURS | REJOINING)[name](setting)
 
     # --- load
 
@@ -217,6 +224,8 @@ class Scenario:
             if self.last not in executed or not self.world.acknowledged <= executed:
                 return False
             self.target = max(oracles.order)
+        if any(n.replica.state.amnesiac for n in honest if n.replica is not None):
+            return False
         finals = (n.replica.state.final for n in honest if n.replica is not None)
         return min(finals) >= self.target
 
@@ -224,7 +233,7 @@ class Scenario:
         lacking = len(self.world.acknowledged - self.world.oracles.executed.keys())
         where = [
             f"{n.name}: view {n.replica.state.view} open {n.replica.state.base is not None} "
-            f"final {n.replica.state.final}"
+            f"final {n.replica.state.final}{' amnesiac' * n.replica.state.amnesiac}"
             for n in self.world.nodes
             if n.replica is not None
         ]

@@ -20,6 +20,7 @@ from cretonode.core.effects import (
     Lookup,
     Persist,
     Refuse,
+    Rejoined,
     Say,
     Send,
     Serve,
@@ -224,6 +225,8 @@ class World:
                 self.oracles.on_finalize(node.name, effect, node.disk)
             elif isinstance(effect, Persist) and node.honest:
                 self.oracles.on_persist(node.name, effect.record)
+            elif isinstance(effect, Rejoined):
+                self.note(f"{node.name} is no amnesiac any more, in view {effect.view}")
         if not self._must_sync_first():
             self._dispatch(node, effects)
             effects = []
@@ -322,8 +325,8 @@ class World:
             case Say(VertexMessage() as message):
                 self._say(node, message)
                 self._acknowledge(node, message)
-            case Say(statement):
-                self._say(node, statement)
+            case Say(statement, to):
+                self._say(node, statement, to)
             case Halt(cause) if node.honest:
                 raise Violation(f"{node.name} halts: {cause}")
             case Entered(view=view, cause=cause):
@@ -353,18 +356,18 @@ class World:
             found += node.disk.slots(effect.first, effect.count)
         return found
 
-    def _say(self, node: Node, statement: Statement) -> None:
+    def _say(self, node: Node, statement: Statement, to: ValidatorIndex | None = None) -> None:
         if node.honest:
             self.oracles.on_say(node.name, statement, node.disk)
         node.inbox.append(Received(node.me, statement))
         for peer in range(self.committee.size):
-            if peer != node.me:
+            if peer != node.me and to in (None, peer):
                 self._post(node, ValidatorIndex(peer), statement)
 
     def _signed(self, node: Node, effect: Effect) -> Effect:
         if not isinstance(effect, Say):
             return effect
-        return Say(self.sign_as(node.me, effect.statement))
+        return Say(self.sign_as(node.me, effect.statement), effect.to)
 
     def sign_as(self, author: ValidatorIndex, statement: S) -> S:
         """Return `statement` with the signature of `author`, whoever it names."""
