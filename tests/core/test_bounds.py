@@ -192,6 +192,7 @@ ELSEWHERE: Final = {
     "core/attester.py Attester._answers": "one of each validator",
     "core/attester.py Attester._answered_ms": "one of each validator",
     "core/attester.py Attester._allowances": "one of each validator",
+    "core/state.py State.amnesiacs": "one of each validator",
     "core/loners.py Pauses._times": "tests/core/test_loners.py::"
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
     "core/loners.py Pauses._last_ms": "tests/core/test_loners.py::"
