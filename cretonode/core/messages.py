@@ -186,6 +186,23 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Two statements of one author that no honest validator would sign both.
+
+    They hold what their signatures cover and no more (`core.evidence`): no payload, no
+    certificates. `first` stands before `second` in one fixed order.
+    """
+
+    first: "Statement"
+    second: "Statement"
+
+    @property
+    def author(self) -> ValidatorIndex:
+        """Who signed both."""
+        return self.first.author
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotStatus:
     """What the sender holds of one sequence of its view. Bit i stands for validator i."""
 
@@ -229,4 +246,4 @@ Vote: TypeAlias = PrePrepare | Prepare | Commit
 Statement: TypeAlias = VertexMessage | Vote | ViewChange | NewView | Suspect | Checkpoint
 Certificate: TypeAlias = PrepareCertificate | CommitCertificate | CheckpointCertificate
 Request: TypeAlias = FetchVertices | FetchSlots
-Message: TypeAlias = Statement | Certificate | Status | Request
+Message: TypeAlias = Statement | Certificate | Status | Request | Evidence

@@ -10,6 +10,7 @@ from cretonode.core.catch_up import CatchUp
 from cretonode.core.checkpoint import Checkpoints
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
+from cretonode.core.detector import Detector
 from cretonode.core.effects import Effect, Persist, Say, Serve, Stable
 from cretonode.core.events import (
     Batch,
@@ -29,6 +30,7 @@ from cretonode.core.messages import (
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     FetchSlots,
     FetchVertices,
     Message,
@@ -101,6 +103,8 @@ class Replica:
             self.checkpoints,
             self.views,
         )
+        self.detector = Detector(self.state, self.intake, self.execution, self.views)
+        self.detector.restore(restored.evidence)
         self.catch_up = CatchUp(self.state, self.intake, self.execution, self.retransmission)
         # An anchor is the highest vertex that its sequence finalized.
         for vertex in sorted((*restored.recent, restored.final), key=lambda vertex: vertex.height):
@@ -147,6 +151,7 @@ class Replica:
             case PeerConnected(peer):
                 state.connected.add(peer)
                 self.views.on_heard(peer)
+                self.detector.on_connected(peer)
                 state.send(peer, self.retransmission.status())
             case PeerSilent(peer):
                 state.connected.discard(peer)
@@ -178,6 +183,8 @@ class Replica:
         return behind < self.state.dedup.window and self.proposer.wants_batch()
 
     def _on_message(self, sender: ValidatorIndex, message: Message) -> None:
+        if sender != self.state.me:
+            self.detector.observe(message)
         match message:
             case VertexMessage():
                 self.intake.on_vertex(sender, message)
@@ -199,6 +206,8 @@ class Replica:
                 self.views.on_suspect(message)
             case Checkpoint():
                 self.checkpoints.on_checkpoint(message)
+            case Evidence():
+                self.detector.on_evidence(message)
             case Status():
                 self.retransmission.on_status(sender, message)
             case FetchVertices(hashes=hashes):
@@ -220,10 +229,11 @@ class Replica:
             self.catch_up.advance,
             self.intake.advance,
             self.retransmission.advance,
+            self.detector.advance,
         ):
             if not self.state.halted:
                 advance()
-        effects = self.state.effects
+        effects = self.detector.judge(self.state.effects)
         self.state.effects = []
         self.views.settled(progressed=self.state.final > before)
         interval = self.state.committee.parameters.checkpoint_interval

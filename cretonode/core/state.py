@@ -10,6 +10,7 @@ from cretonode.core.effects import Accuse, Effect, Halt, Persist, Send
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
     CommitCertificate,
+    Evidence,
     Message,
     Position,
     PrepareCertificate,
@@ -52,6 +53,7 @@ class Restored:
     ] = ()  # ids of the last dedup-window sequences
     log: MerkleLog = field(default_factory=MerkleLog)
     certificate: CommitCertificate | None = None  # the highest one kept
+    evidence: tuple[Evidence, ...] = ()  # signatures verified again
 
 
 @dataclass(slots=True)

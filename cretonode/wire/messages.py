@@ -14,6 +14,7 @@ from cretonode.core.messages import (
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     FetchSlots,
     FetchVertices,
     Message,
@@ -36,12 +37,12 @@ from cretonode.identifiers import AuthorIndex, Digest, VertexHash
 from cretonode.limits import (
     FETCH_HASHES_MAX,
     FETCH_SLOTS_MAX,
-    PARENTS_MAX,
     PAYLOAD_BYTES_MAX,
     SIGNATURE_BYTES,
     VALIDATORS_MAX,
 )
 from cretonode.wire import fields
+from cretonode.wire.evidence import HEADER_BYTES_MAX, evidence_untrusted, evidence_value
 from cretonode.wire.tagged import (
     MESSAGE_BYTES_MAX,
     STATUS_SLOTS_MAX,
@@ -65,9 +66,9 @@ NUMBERS: Final[dict[type[Message], int]] = {
     Status: 12,
     FetchVertices: 13,
     FetchSlots: 14,
+    Evidence: 22,
 }
 
-HEADER_BYTES_MAX: Final = 128 + 34 * PARENTS_MAX  # 34: a hash and its CBOR head
 BITMAP_BYTES_MAX: Final = VALIDATORS_MAX // 8
 
 assert len(set(NUMBERS.values())) == len(NUMBERS)
@@ -117,6 +118,8 @@ def _values(message: Message) -> Sequence[Value]:
             return fields.order_certificate_value(message)
         case CheckpointCertificate():
             return fields.checkpoint_certificate_value(message)
+        case Evidence():
+            return evidence_value(message)
         case Status():
             return _status_values(message)
         case FetchVertices(hashes=hashes):
@@ -272,5 +275,6 @@ _DECODERS: Final[Decoders[Message]] = {
     NUMBERS[Status]: (6, _status_untrusted),
     NUMBERS[FetchVertices]: (1, _fetch_vertices_untrusted),
     NUMBERS[FetchSlots]: (2, _fetch_slots_untrusted),
+    NUMBERS[Evidence]: (2, evidence_untrusted),
 }
 assert _DECODERS.keys() == set(NUMBERS.values())

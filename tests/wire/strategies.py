@@ -2,11 +2,13 @@
 
 from hypothesis import strategies as st
 
+from cretonode.core.evidence import brief
 from cretonode.core.messages import (
     Checkpoint,
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     FetchSlots,
     FetchVertices,
     Message,
@@ -162,6 +164,20 @@ def new_views(signatures: st.SearchStrategy[bytes]) -> st.SearchStrategy[NewView
     )
 
 
+CHECKPOINTS = st.builds(
+    Checkpoint, sequence=SEQUENCES, digest=DIGESTS, author=AUTHORS, signature=SIGNATURES
+)
+# Whether the two contradict each other is not the codec's question.
+EVIDENCE_STATEMENTS = st.one_of(
+    vertex_messages(),
+    votes_of(PrePrepare),
+    votes_of(Prepare),
+    votes_of(Commit),
+    view_changes(SIGNATURES),
+    new_views(SIGNATURES),
+    CHECKPOINTS,
+).map(brief)
+
 MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
     VertexMessage: vertex_messages(),
     PrePrepare: votes_of(PrePrepare),
@@ -170,9 +186,7 @@ MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
     ViewChange: view_changes(SIGNATURES),
     NewView: new_views(SIGNATURES),
     Suspect: st.builds(Suspect, view=VIEWS, author=AUTHORS, signature=SIGNATURES),
-    Checkpoint: st.builds(
-        Checkpoint, sequence=SEQUENCES, digest=DIGESTS, author=AUTHORS, signature=SIGNATURES
-    ),
+    Checkpoint: CHECKPOINTS,
     PrepareCertificate: PREPARE_CERTIFICATES,
     CommitCertificate: COMMIT_CERTIFICATES,
     CheckpointCertificate: CHECKPOINT_CERTIFICATES,
@@ -190,6 +204,7 @@ MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
         hashes=st.lists(VERTICES, min_size=1, max_size=min(4, FETCH_HASHES_MAX)).map(tuple),
     ),
     FetchSlots: st.builds(FetchSlots, first=SEQUENCES, count=st.integers(1, FETCH_SLOTS_MAX)),
+    Evidence: st.builds(Evidence, first=EVIDENCE_STATEMENTS, second=EVIDENCE_STATEMENTS),
 }
 MESSAGES: st.SearchStrategy[Message] = st.one_of(*MESSAGE_OF.values())
 
