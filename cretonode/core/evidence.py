@@ -19,6 +19,7 @@ from cretonode.core.messages import (
     Statement,
     VertexMessage,
     ViewChange,
+    Vote,
 )
 from cretonode.errors import MalformedMessage
 from cretonode.identifiers import short
@@ -81,14 +82,10 @@ def contradiction(first: Statement, second: Statement) -> str | None:
         case VertexMessage(vertex=one), VertexMessage(vertex=other):
             if one.index == other.index and one.hash != other.hash:
                 return f"two vertices with index {one.index}"
-        case (PrePrepare() | Prepare(), PrePrepare() | Prepare()) | (Commit(), Commit()):
-            if _is_other_anchor(first, second):
-                return (
-                    f"two {words_of(second)}s for view {second.view}, sequence {second.sequence}"
-                    if type(first) is type(second)
-                    else f"a pre-prepare and another prepare for view {second.view}, sequence "
-                    f"{second.sequence}"
-                )
+        case PrePrepare() | Prepare(), PrePrepare() | Prepare():
+            return _two_votes(first, second)
+        case Commit(), Commit():
+            return _two_votes(first, second)
         case ViewChange(), ViewChange():
             if first.view == second.view and first.high != second.high:
                 return f"two positions reported in view-changes for view {first.view}"
@@ -180,14 +177,14 @@ def _position_words(position: Position) -> str:
     return f"(view {position.view}, sequence {position.sequence}, {short(position.anchor)})"
 
 
-def _is_other_anchor(first: Statement, second: Statement) -> bool:
-    assert isinstance(first, PrePrepare | Prepare | Commit)
-    assert isinstance(second, PrePrepare | Prepare | Commit)
-    return (
-        first.view == second.view
-        and first.sequence == second.sequence
-        and first.anchor != second.anchor
-    )
+def _two_votes(first: Vote, second: Vote) -> str | None:
+    where = (first.view, first.sequence)
+    if where != (second.view, second.sequence) or first.anchor == second.anchor:
+        return None
+    words = f"two {words_of(second)}s"
+    if type(first) is not type(second):
+        words = f"a {words_of(first)} and another {words_of(second)}"
+    return f"{words} for view {first.view}, sequence {first.sequence}"
 
 
 def _order_of(statement: Statement) -> tuple[int, tuple[int, int], bytes]:

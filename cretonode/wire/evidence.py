@@ -50,8 +50,8 @@ def _statement_value(statement: Statement) -> Value:
             return [VERTEX, vertex.header(), signature]
         case PrePrepare() | Prepare() | Commit():
             number = next(number for number, kind in VOTES.items() if type(statement) is kind)
-            where = [statement.view, statement.sequence, statement.anchor]
-            return [number, *where, statement.author, signature]
+            view, sequence, anchor = statement.view, statement.sequence, statement.anchor
+            return [number, view, sequence, anchor, statement.author, signature]
         case ViewChange():
             high = fields.position_value(statement.high)
             return [VIEW_CHANGE, statement.view, high, statement.author, signature]
@@ -59,8 +59,8 @@ def _statement_value(statement: Statement) -> Value:
             base = fields.position_value(statement.base)
             return [NEW_VIEW, statement.view, base, statement.author, signature]
         case Checkpoint():
-            stated = [statement.sequence, statement.digest]
-            return [CHECKPOINT, *stated, statement.author, signature]
+            sequence, digest = statement.sequence, statement.digest
+            return [CHECKPOINT, sequence, digest, statement.author, signature]
         case _:
             raise AssertionError(f"no statement of evidence: {statement}")
 
