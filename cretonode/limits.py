@@ -42,6 +42,8 @@ FUTURE_VIEW_MESSAGES_MAX: Final = 64  # of one author, kept for a view not yet e
 
 # --- detection
 EVIDENCE_PER_AUTHOR_MAX: Final = 8
+VIOLATIONS_PER_AUTHOR_MAX: Final = 64  # kept in memory and on disk, the newest
+REASON_CHARACTERS_MAX: Final = 200  # of a ban or violation
 DETECTOR_VOTES_MAX: Final = 2048  # of all authors together; about 5 KB each
 DETECTOR_VOTES_MIN: Final = 32  # of each author in any case: 16 sequences, two phases
 DETECTOR_VIEWS_MAX: Final = 8  # views whose commits and view-changes are remembered, per author

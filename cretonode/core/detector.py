@@ -86,8 +86,10 @@ class Detector:
 
     # --- what is heard
 
-    def observe(self, message: Message) -> None:
+    def observe(self, sender: ValidatorIndex, message: Message) -> None:
         """Compare every statement in a verified message with what its author said before."""
+        if sender == self.state.me:
+            return
         match message:
             case PrePrepare() | Prepare() | Commit():
                 if message.view <= self.state.view + 1:  # no certificate vouches for the view

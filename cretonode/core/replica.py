@@ -143,6 +143,7 @@ class Replica:
         state.now_ms = now_ms
         match event:
             case Received(sender, message):
+                self.detector.observe(sender, message)
                 self._on_message(sender, message)
             case Batch():
                 self.proposer.on_batch(event)
@@ -183,8 +184,6 @@ class Replica:
         return behind < self.state.dedup.window and self.proposer.wants_batch()
 
     def _on_message(self, sender: ValidatorIndex, message: Message) -> None:
-        if sender != self.state.me:
-            self.detector.observe(message)
         match message:
             case VertexMessage():
                 self.intake.on_vertex(sender, message)

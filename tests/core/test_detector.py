@@ -195,15 +195,15 @@ def test_at_most_eight_pieces_of_an_author_are_kept_and_sent() -> None:
 
 def test_a_flood_of_statements_fills_only_its_author_s_place() -> None:
     tested = make_replica(1, committee=committee_of(window=4096, interval=2, dedup=4096))
-    detector = tested.replica.detector
+    detector, three = tested.replica.detector, ValidatorIndex(3)
     for i in range(DETECTOR_VOTES_MAX):
         far = replace(prepare(0, A[0], 3), sequence=i + 1)
-        detector.observe(far)
-        detector.observe(replace(commit(0, A[0], 3), sequence=i + 1))
-        detector.observe(replace(commit(0, A[0], 3), view=i))
-        detector.observe(view_change(i + 1, 3))
-        detector.observe(checkpoint(i + 1, b"d" * 32, 3))
-        detector.observe(_new_view(i + 1))
+        detector.observe(three, far)
+        detector.observe(three, replace(commit(0, A[0], 3), sequence=i + 1))
+        detector.observe(three, replace(commit(0, A[0], 3), view=i))
+        detector.observe(three, view_change(i + 1, 3))
+        detector.observe(three, checkpoint(i + 1, b"d" * 32, 3))
+        detector.observe(three, _new_view(i + 1))
     heard = detector._heard[ValidatorIndex(3)]
     assert len(heard.votes) == DETECTOR_VOTES_MAX // 4
     assert len(heard.commits) <= DETECTOR_VIEWS_MAX
