@@ -45,6 +45,10 @@ class ConnectionLost(PeerError):
     """The connection to a peer ended: closed, refused, timed out."""
 
 
+class TurnedAway(ConnectionLost):
+    """The peer has banned this node, and says why."""
+
+
 class ClientError(CretoError):
     """An application's request cannot be served; the text says why and what is allowed."""
 

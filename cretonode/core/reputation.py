@@ -131,6 +131,10 @@ class Reputation:
         self.bans[author] = ban
         return ban
 
+    def restore(self, noted: Noted) -> None:
+        """Take up a violation of an earlier run: it costs what it cost, and bans nobody anew."""
+        self._log_of(noted.author).append(noted)
+
     def score(self, validator: ValidatorIndex, now_ms: int) -> int:
         """Return 0 to SCORE_MAX. Late leaders lose no more than leaves them BANNED_BELOW."""
         proven = self._proven(validator, now_ms)

@@ -57,6 +57,7 @@ _KIND_OF_CODE: Final = {
     CloseCode.MALFORMED.value: CloseKind.MALFORMED,
     CloseCode.ABANDONED.value: CloseKind.ABANDONED,
     CloseCode.SILENT.value: CloseKind.SILENT,
+    CloseCode.BANNED.value: CloseKind.BANNED,
 }
 
 

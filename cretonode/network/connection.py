@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from cretonode.errors import BadSignature, ConnectionLost, MalformedMessage, PeerError
+from cretonode.errors import BadSignature, ConnectionLost, MalformedMessage, PeerError, TurnedAway
 from cretonode.identifiers import NodeId
 from cretonode.network.frames import Priority
 from cretonode.network.inbound import Inbound
@@ -319,5 +319,7 @@ def _error_of(closed: Closed) -> PeerError:
     """Return the error that says why a connection is over."""
     side = "the peer" if closed.by_peer else "us"
     text = f"{closed.kind.value}: {closed.reason or 'no reason given'} (closed by {side})"
+    if closed.kind is CloseKind.BANNED:
+        return TurnedAway(text)
     about_keys = closed.kind in (CloseKind.UNKNOWN_KEY, CloseKind.KEY_REFUSED)
     return BadSignature(text) if about_keys else ConnectionLost(text)

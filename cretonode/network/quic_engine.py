@@ -30,6 +30,7 @@ class CloseKind(Enum):
     MALFORMED = "malformed"  # frames of ours or QUIC's that no honest peer sends
     SILENT = "silent"  # nothing was heard for too long
     ABANDONED = "abandoned"  # we gave it up: time-out, eviction, replaced by another
+    BANNED = "banned"  # one side has banned the other
     FAULT = "fault"  # the engine raised: a bug of it or of ours
 
 
@@ -40,6 +41,7 @@ class CloseCode(Enum):
     MALFORMED = 1
     ABANDONED = 2
     SILENT = 3
+    BANNED = 4
 
 
 @dataclass(frozen=True, slots=True)

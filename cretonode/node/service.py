@@ -28,6 +28,7 @@ from cretonode.identifiers import (
     VertexHash,
 )
 from cretonode.network.peers import Peers
+from cretonode.node.bans import Bans
 from cretonode.node.batcher import Batcher
 from cretonode.node.clock import Clock
 from cretonode.node.finality import Finality
@@ -54,6 +55,7 @@ class Service:
     finality: Finality
     links: Links
     peer_links: Peers
+    bans: Bans
     clock: Clock
     limiter: trio.CapacityLimiter
 
