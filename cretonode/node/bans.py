@@ -65,7 +65,7 @@ class Bans:
     clock: Clock
     writer: trio.CapacityLimiter  # the one thread that writes to the database
     evidence: dict[ValidatorIndex, list[Evidence]] = field(default_factory=dict)
-    _in_force: dict[ValidatorIndex, Ban] = field(default_factory=dict)
+    in_force: dict[ValidatorIndex, Ban] = field(default_factory=dict)  # carried out
     _numbers: dict[ValidatorIndex, int] = field(default_factory=dict)  # of violation rows
     _rows: dict[bytes, bytes] = field(default_factory=dict)  # not written yet
     _changed: trio.Event = field(default_factory=trio.Event)
@@ -146,7 +146,7 @@ class Bans:
 
     def is_banned(self, validator: ValidatorIndex) -> bool:
         """True while a ban of the validator is in force."""
-        return validator in self._in_force
+        return validator in self.in_force
 
     def violations(self) -> list[Noted]:
         """Return the violations kept, the newest first."""
@@ -199,10 +199,10 @@ class Bans:
     def _apply(self) -> None:
         """Make the doors agree with the bans in force."""
         banned = self.reputation.banned(self.clock.now_ms())
-        for validator in sorted(self._in_force.keys() - banned.keys()):
+        for validator in sorted(self.in_force.keys() - banned.keys()):
             self.doors.pardon(self.node_ids[validator])
             log.info("ban_ended", peer=validator, name=self.names[validator])
-        for validator in sorted(banned.keys() - self._in_force.keys()):
+        for validator in sorted(banned.keys() - self.in_force.keys()):
             ban = banned[validator]
             self.doors.ban(self.node_ids[validator], ban.reason)
             log.warning(
@@ -213,7 +213,7 @@ class Bans:
                 until_ms=ban.until_ms,
                 by=ban.by.value,
             )
-        self._in_force = banned
+        self.in_force = banned
 
     def _expire(self) -> None:
         for validator in self.reputation.expire(self.clock.now_ms()):

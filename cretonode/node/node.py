@@ -296,7 +296,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         finality=finality,
         links=links,
         peer_links=peers,
-        bans=bans,
+        judgement=bans,
         clock=clock,
         limiter=readers,
     )

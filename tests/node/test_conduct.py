@@ -16,6 +16,7 @@ from cretonode.wire.messages import encode_message
 from tests.core.replicas import anchors, new_view, prepare, signed, view_change
 
 PEER = ValidatorIndex(3)
+Clock = trio.testing.MockClock  # moves on by itself when every task waits
 A = anchors(0, 1)
 STATUS = Status(
     view=View(0),
@@ -35,7 +36,7 @@ def votes(count: int) -> list[Prepare]:
     return [replace(prepare(0, A[0], PEER), sequence=SequenceNumber(i + 1)) for i in range(count)]
 
 
-async def test_messages_that_differ_are_no_replay(autojump_clock: trio.testing.MockClock) -> None:
+async def test_messages_that_differ_are_no_replay(autojump_clock: Clock) -> None:
     peer = Conduct(PEER)
     for _ in range(20):
         await trio.sleep(1)
@@ -44,7 +45,7 @@ async def test_messages_that_differ_are_no_replay(autojump_clock: trio.testing.M
 
 
 async def test_what_a_new_connection_repeats_is_no_replay(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: Clock,
 ) -> None:
     """0-RTT and reconnects may bring everything under way again."""
     peer = Conduct(PEER)
@@ -64,7 +65,7 @@ async def test_what_a_new_connection_repeats_is_no_replay(
     ids=["a status", "vertices", "sequences"],
 )
 async def test_what_was_asked_for_may_come_again(
-    autojump_clock: trio.testing.MockClock, asked: Message, allowed: int
+    autojump_clock: Clock, asked: Message, allowed: int
 ) -> None:
     peer = Conduct(PEER)
     vote = votes(1)
@@ -76,7 +77,7 @@ async def test_what_was_asked_for_may_come_again(
 
 
 async def test_a_flood_of_the_same_is_a_replay_again_and_again(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: Clock,
 ) -> None:
     peer = Conduct(PEER)
     vote = votes(1)
@@ -85,7 +86,7 @@ async def test_a_flood_of_the_same_is_a_replay_again_and_again(
 
 
 async def test_the_same_status_every_second_is_no_replay(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: Clock,
 ) -> None:
     peer = Conduct(PEER)
     for _ in range(2_000):
@@ -94,7 +95,7 @@ async def test_the_same_status_every_second_is_no_replay(
 
 
 async def test_a_vote_that_nobody_needed_counts_when_it_is_repeated(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: Clock,
 ) -> None:
     """It was not verified, but it was sent."""
     peer = Conduct(PEER)
@@ -107,14 +108,14 @@ def moves(first: int, count: int) -> Sequence[Message]:
     return [view_change(first + i, PEER) for i in range(count)]
 
 
-async def test_view_changes_without_views_are_spam(autojump_clock: trio.testing.MockClock) -> None:
+async def test_view_changes_without_views_are_spam(autojump_clock: Clock) -> None:
     peer = Conduct(PEER)
     assert hear(peer, *moves(1, conduct.VIEW_CHANGES_BURST)) == []
     found = hear(peer, *moves(1_000, 2 * conduct.VIEW_CHANGES_A_VIOLATION))
     assert found == [Violation.VIEW_CHANGE_SPAM] * 2
 
 
-async def test_view_changes_with_views_are_none(autojump_clock: trio.testing.MockClock) -> None:
+async def test_view_changes_with_views_are_none(autojump_clock: Clock) -> None:
     peer = Conduct(PEER)
     for view in range(1, 500):
         peer.view_entered()
@@ -123,7 +124,7 @@ async def test_view_changes_with_views_are_none(autojump_clock: trio.testing.Moc
 
 
 async def test_the_same_view_change_again_is_no_spam(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: Clock,
 ) -> None:
     """It answers every Status while the view is not open."""
     peer = Conduct(PEER)
@@ -134,14 +135,14 @@ async def test_the_same_view_change_again_is_no_spam(
 
 
 async def test_others_new_views_passed_on_are_no_spam(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: Clock,
 ) -> None:
     peer = Conduct(PEER)
     relayed = [new_view(4 * i + 2) for i in range(200)]
     assert hear(peer, *relayed) == []
 
 
-async def test_a_suspicion_a_second_is_no_spam(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_suspicion_a_second_is_no_spam(autojump_clock: Clock) -> None:
     peer = Conduct(PEER)
     for i in range(1_000):
         suspicion = signed(Suspect(view=View(0), author=PEER))
@@ -150,7 +151,7 @@ async def test_a_suspicion_a_second_is_no_spam(autojump_clock: trio.testing.Mock
 
 
 async def test_the_pace_of_an_honest_sender_is_no_flood(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: Clock,
 ) -> None:
     """node.channel: 150 at once, then 90 a second."""
     peer = Conduct(PEER)
@@ -162,7 +163,7 @@ async def test_the_pace_of_an_honest_sender_is_no_flood(
 
 
 async def test_frames_at_the_limit_without_end_are_a_flood(
-    autojump_clock: trio.testing.MockClock,
+    autojump_clock: Clock,
 ) -> None:
     """network.peer_link reads 100 a second at most."""
     peer = Conduct(PEER)
@@ -174,7 +175,7 @@ async def test_frames_at_the_limit_without_end_are_a_flood(
     assert len(found) >= 5, "within a minute and a half it is banned"
 
 
-async def test_memory_stays_small(autojump_clock: trio.testing.MockClock) -> None:
+async def test_memory_stays_small(autojump_clock: Clock) -> None:
     peer = Conduct(PEER)
     for i in range(0, 10_000, 500):
         hear(peer, *votes(10_000)[i : i + 500])
