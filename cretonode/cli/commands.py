@@ -5,7 +5,13 @@ import sys
 import click
 
 from cretonode import __version__
-from cretonode.cli import client_commands, network_commands, node_commands
+from cretonode.cli import (
+    ban_commands,
+    client_commands,
+    evidence_commands,
+    network_commands,
+    node_commands,
+)
 from cretonode.cli.base import reported
 from cretonode.cli.output import print_json
 
@@ -26,6 +32,12 @@ def version(*, as_json: bool) -> None:
         click.echo(f"cretonode {__version__} (Python {sys.version.split()[0]})")
 
 
-for _module in (node_commands, network_commands, client_commands):
+for _module in (
+    node_commands,
+    network_commands,
+    client_commands,
+    ban_commands,
+    evidence_commands,
+):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
