@@ -319,7 +319,7 @@ def _error_of(closed: Closed) -> PeerError:
     """Return the error that says why a connection is over."""
     side = "the peer" if closed.by_peer else "us"
     text = f"{closed.kind.value}: {closed.reason or 'no reason given'} (closed by {side})"
-    if closed.kind is CloseKind.BANNED:
+    if closed.kind is CloseKind.BANNED and closed.by_peer:
         return TurnedAway(text)
     about_keys = closed.kind in (CloseKind.UNKNOWN_KEY, CloseKind.KEY_REFUSED)
     return BadSignature(text) if about_keys else ConnectionLost(text)
