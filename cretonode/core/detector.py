@@ -172,8 +172,6 @@ class Detector:
                 heard.votes.popitem(last=False)
             if isinstance(vote, Commit):
                 self._note_commit(heard, vote)
-            else:
-                self._confront(vote)
         elif first.anchor != vote.anchor:
             self._accuse(first, vote)
 
@@ -253,26 +251,6 @@ class Detector:
         if first.digest != message.digest:
             self._accuse(first, message)
         _bound(stated, DETECTOR_CHECKPOINTS_MAX, lowest=_oldest)
-
-    def _confront(self, vote: PrePrepare | Prepare) -> None:
-        """Show the leader's word to whoever prepared something else: then it has both.
-
-        Nobody relays single votes, so without this a leader that tells each backup something
-        else would make no certificate and no evidence.
-        """
-        state = self.state
-        leader = state.leader
-        if vote.view != state.view or leader == state.me or leader in state.equivocators:
-            return
-        key = (False, vote.view, vote.sequence)
-        said = self._heard[leader].votes.get(key)
-        if not isinstance(said, PrePrepare):
-            return
-        asked = [vote.author] if vote is not said else state.peers
-        for peer in asked:
-            prepared = self._heard[peer].votes.get(key)
-            if peer != leader and prepared is not None and prepared.anchor != said.anchor:
-                state.send(peer, said)
 
     # --- evidence
 

@@ -22,7 +22,7 @@ from cretonode.core.messages import (
     VertexMessage,
 )
 from cretonode.core.reputation import Violation
-from cretonode.errors import BadSignature, MalformedMessage, PeerError
+from cretonode.errors import BadSignature, MalformedMessage
 from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.network.frames import Priority
 from cretonode.network.peers import Peers

@@ -19,6 +19,7 @@ from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS, Restored, Timing
 from cretonode.identifiers import ValidatorIndex
 from cretonode.network.frames import Priority
+from cretonode.node.bans import Bans
 from cretonode.node.batcher import Batcher
 from cretonode.node.clock import Clock
 from cretonode.node.driver import Driver, FinalVertices
@@ -78,7 +79,7 @@ def make_driver(me: int) -> Driver:
         software="test",
         inbox=inbox,
         verification=verification(),
-        on_refused=lambda _peer, _error: None,
+        on_violation=lambda _peer, _violation, _detail: None,
     )
     for channel in links.channels.values():
         channel.connected()
@@ -100,6 +101,7 @@ def make_driver(me: int) -> Driver:
         batcher=batcher,
         finality=Finality(batcher),
         retaker=Retaker(batcher, cast("TransactionStore", None), trio.CapacityLimiter(1)),
+        bans=cast("Bans", None),
     )
 
 
