@@ -19,6 +19,14 @@ from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, VertexHash
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An anchor that a certificate above fixes through first parents, or its own does."""
+
+    anchor: VertexHash
+    certificate: CommitCertificate | None
+
+
 @dataclass(slots=True)
 class Execution:
     """Certificates above the final sequence: the highest, and those inside the window."""
@@ -29,6 +37,8 @@ class Execution:
     latest: CommitCertificate | None = None  # the highest one executed
     waiting: dict[SequenceNumber, CommitCertificate] = field(default_factory=dict)
     anchors: dict[SequenceNumber, VertexHash] = field(default_factory=dict)  # final, recent
+    # Certified from above through hashes: final as soon as they are here. Filled by catch-up.
+    proven: dict[SequenceNumber, Proven] = field(default_factory=dict)
 
     def learn(self, certificate: CommitCertificate) -> None:
         """Take a valid commit certificate of any view."""
@@ -56,6 +66,16 @@ class Execution:
             if anchor is not None:
                 self._finalize_to(anchor)
                 return
+        # One by one, so that a long way is made in small steps, and none of it twice.
+        while (proven := self.proven.get(SequenceNumber(self.state.final + 1))) is not None:
+            anchor = self.state.graph.admitted.get(proven.anchor)
+            if anchor is None or self.state.halted:
+                return
+            self._finalize_to(anchor)
+
+    def newest_certificate(self) -> CommitCertificate | None:
+        """Return the highest certificate known, executed or not: what a peer behind is shown."""
+        return self.highest() or self.latest
 
     def _finalize_to(self, anchor: Vertex) -> None:
         path = path_from_final(self.state, anchor)
@@ -90,7 +110,10 @@ class Execution:
             skipped.append(bitmap)
             state.log.append(log_leaf(sequence, position, vertex.hash, bitmap))
         self.anchors[sequence] = link.anchor.hash
+        proven = self.proven.pop(sequence, None)
         certificate = self.waiting.pop(sequence, None)
+        if certificate is None and proven is not None:
+            certificate = proven.certificate
         self.latest = certificate or self.latest
         state.progress_ms = state.now_ms
         state.emit(

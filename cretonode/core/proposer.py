@@ -44,6 +44,7 @@ class Proposer:
         """True when a Batch would be turned into a vertex now or with the next anchor."""
         return (
             not self.state.halted
+            and not self.state.behind
             and self._batch is None
             and self._coming is None
             and self.state.graph.held_by(self.state.me) < AUTHOR_UNFINAL_MAX
@@ -63,7 +64,7 @@ class Proposer:
     def advance(self) -> None:
         """Propose when it is time to, or put a waiting batch into a plain vertex."""
         self._time_slot()
-        if self._coming is not None:
+        if self._coming is not None or self.state.behind:
             return
         if self.state.leads:
             if self._may_propose() and self.state.now_ms >= self._due_ms():
@@ -74,7 +75,8 @@ class Proposer:
 
     def next_deadline_ms(self) -> int:
         """When the next proposal is due."""
-        if self._coming is None and self.state.leads and self._may_propose():
+        waits = self._coming is not None or self.state.behind
+        if not waits and self.state.leads and self._may_propose():
             return self._due_ms()
         return NEVER_MS
 

@@ -23,6 +23,7 @@ from cretonode.core.messages import (
     Prepare,
     PrepareCertificate,
     PrePrepare,
+    SlotHeaders,
     Statement,
     Status,
     Suspect,
@@ -80,6 +81,11 @@ def claims_of(committee: Committee, message: Message) -> Iterator[Claim]:
             return
         case PrepareCertificate() | CommitCertificate() | CheckpointCertificate():
             yield from _certificate_claims(committee, message)
+        case SlotHeaders():
+            # The headers carry no signatures: the certificate covers them through hashes.
+            for certificate in (message.certificate, message.checkpoint):
+                if certificate is not None:
+                    yield from _certificate_claims(committee, certificate)
         case ViewChange():
             yield Claim(message.author, statement_of(committee, message), message.signature)
             if message.certificate is not None:

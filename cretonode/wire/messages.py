@@ -21,6 +21,7 @@ from cretonode.core.messages import (
     Prepare,
     PrepareCertificate,
     PrePrepare,
+    SlotHeaders,
     SlotStatus,
     Status,
     Suspect,
@@ -30,12 +31,13 @@ from cretonode.core.messages import (
 )
 from cretonode.crypto.canonical import Value, encode
 from cretonode.dag.payload import checked_ids_untrusted
-from cretonode.dag.vertex import header_untrusted
+from cretonode.dag.vertex import Vertex, header_untrusted
 from cretonode.errors import MalformedMessage
 from cretonode.identifiers import AuthorIndex, Digest, VertexHash
 from cretonode.limits import (
     FETCH_HASHES_MAX,
     FETCH_SLOTS_MAX,
+    HEADERS_MAX,
     PARENTS_MAX,
     PAYLOAD_BYTES_MAX,
     SIGNATURE_BYTES,
@@ -65,6 +67,7 @@ NUMBERS: Final[dict[type[Message], int]] = {
     Status: 12,
     FetchVertices: 13,
     FetchSlots: 14,
+    SlotHeaders: 20,
 }
 
 HEADER_BYTES_MAX: Final = 128 + 34 * PARENTS_MAX  # 34: a hash and its CBOR head
@@ -125,6 +128,8 @@ def _values(message: Message) -> Sequence[Value]:
         case FetchSlots(first=first, count=count):
             assert 1 <= count <= FETCH_SLOTS_MAX, count
             return [first, count]
+        case SlotHeaders():
+            return _slot_headers_values(message)
         case _:
             assert_never(message)
 
@@ -142,6 +147,18 @@ def _status_values(message: Status) -> Sequence[Value]:
             for slot in message.slots
         ],
         message.newest,
+    ]
+
+
+def _slot_headers_values(message: SlotHeaders) -> Sequence[Value]:
+    assert len(message.headers) + len(message.anchors) <= HEADERS_MAX, len(message.headers)
+    certificate, checkpoint = message.certificate, message.checkpoint
+    return [
+        message.first,
+        None if certificate is None else fields.order_certificate_value(certificate),
+        None if checkpoint is None else fields.checkpoint_certificate_value(checkpoint),
+        [vertex.header() for vertex in message.headers],
+        [vertex.header() for vertex in message.anchors],
     ]
 
 
@@ -254,6 +271,32 @@ def _fetch_slots_untrusted(items: Sequence[Value]) -> FetchSlots:
     )
 
 
+def _slot_headers_untrusted(items: Sequence[Value]) -> SlotHeaders:
+    first, certificate, checkpoint, headers, anchors = items
+    return SlotHeaders(
+        first=fields.sequence_untrusted(first),
+        certificate=None
+        if certificate is None
+        else fields.order_certificate_untrusted(
+            CommitCertificate, fields.items_untrusted("a certificate", certificate, 4)
+        ),
+        checkpoint=None
+        if checkpoint is None
+        else fields.checkpoint_certificate_untrusted(
+            fields.items_untrusted("a checkpoint certificate", checkpoint, 3)
+        ),
+        headers=_headers_untrusted(headers, HEADERS_MAX),
+        anchors=_headers_untrusted(anchors, HEADERS_MAX),
+    )
+
+
+def _headers_untrusted(value: Value, high: int) -> tuple[Vertex, ...]:
+    return tuple(
+        header_untrusted(fields.bytes_untrusted("header", header, HEADER_BYTES_MAX))
+        for header in fields.list_untrusted("headers", value, high)
+    )
+
+
 _DECODERS: Final[Decoders[Message]] = {
     NUMBERS[VertexMessage]: (3, _vertex_untrusted),
     NUMBERS[PrePrepare]: (5, partial(_vote_untrusted, PrePrepare)),
@@ -272,5 +315,6 @@ _DECODERS: Final[Decoders[Message]] = {
     NUMBERS[Status]: (6, _status_untrusted),
     NUMBERS[FetchVertices]: (1, _fetch_vertices_untrusted),
     NUMBERS[FetchSlots]: (2, _fetch_slots_untrusted),
+    NUMBERS[SlotHeaders]: (5, _slot_headers_untrusted),
 }
 assert _DECODERS.keys() == set(NUMBERS.values())

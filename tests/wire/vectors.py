@@ -25,6 +25,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     PrePrepare,
     Signed,
+    SlotHeaders,
     SlotStatus,
     Statement,
     Status,
@@ -150,6 +151,9 @@ def new_view(*, proven: bool, signed: bytes) -> NewView:
 CHECKPOINT = CheckpointCertificate(
     sequence=SequenceNumber(128), digest=Digest(hash_of(b"log")), votes=VOTES
 )
+CERTIFICATE = CommitCertificate(
+    view=BASE.view, sequence=BASE.sequence, anchor=ANCHOR, votes=VOTES
+)
 PREPARE = Prepare(
     view=View(4),
     sequence=SequenceNumber(70_000),
@@ -188,9 +192,7 @@ MESSAGES: dict[str, Message] = {
         signature=signature("checkpoint"),
     ),
     "a prepare certificate": PROOF,
-    "a commit certificate": CommitCertificate(
-        view=BASE.view, sequence=BASE.sequence, anchor=ANCHOR, votes=VOTES
-    ),
+    "a commit certificate": CERTIFICATE,
     "a checkpoint certificate": CHECKPOINT,
     "a status": Status(
         view=View(4),
@@ -214,6 +216,19 @@ MESSAGES: dict[str, Message] = {
     ),
     "a request for two vertices": FetchVertices(hashes=(ANCHOR, vertex_hash("parent 0"))),
     "a request for 64 sequences": FetchSlots(first=SequenceNumber(300), count=64),
+    "headers of a range, with its certificate and a checkpoint": SlotHeaders(
+        first=SequenceNumber(69_999),
+        certificate=CERTIFICATE,
+        checkpoint=CHECKPOINT,
+        headers=(
+            vertex_message([b"a"], 2, 0).vertex,
+            vertex_message([b"a", b"bc"], 3, 69_999).vertex,
+        ),
+        anchors=(vertex_message([], 4, 70_000).vertex,),
+    ),
+    "headers that nobody has": SlotHeaders(
+        first=SequenceNumber(300), certificate=None, checkpoint=None, headers=(), anchors=()
+    ),
 }
 
 RECORDS: dict[str, Record] = {
