@@ -59,7 +59,8 @@ class Retransmission:
         """Return what this replica has and lacks."""
         state = self.state
         first = state.final + 1
-        last = max(self.ordering.slots, default=state.final)
+        # Far behind, votes are of no use, and nobody should send any.
+        last = state.final if state.behind else max(self.ordering.slots, default=state.final)
         last = SequenceNumber(min(last, state.final + state.committee.parameters.window))
         slots = (self.ordering.slots.get(SequenceNumber(s)) for s in range(first, last + 1))
         return Status(
