@@ -54,6 +54,7 @@ class Bodies:
     suppliers: Suppliers
     fetched: int = 0  # vertices that came, since the start
     fetched_bytes: int = 0
+    failures: int = 0  # requests that were not answered in time, since the start
     _by_hash: dict[VertexHash, Body] = field(default_factory=dict)
     _order: deque[Body] = field(default_factory=deque)
     _unasked: list[tuple[int, VertexHash]] = field(default_factory=list)  # heap, lowest rank first
@@ -158,6 +159,7 @@ class Bodies:
                 self.suppliers.served(peer)
                 continue
             if is_late:
+                self.failures += 1
                 self.suppliers.failed(peer)
                 state.emit(Refuse(peer, Reason.TOO_SLOW))
             for vertex in sorted(request.lacking):

@@ -38,6 +38,7 @@ from cretonode.node.finality import Finality
 from cretonode.node.inbox import Inbox
 from cretonode.node.links import Links
 from cretonode.node.performer import Performer
+from cretonode.node.progress import Progress
 from cretonode.node.server import SlotServer
 from cretonode.node.service import READ_THREADS, Service
 from cretonode.node.signals import watch_signals
@@ -165,6 +166,7 @@ async def _work(
     async with trio.open_nursery() as work:
         await work.start(parts.driver.run, name="driver")
         work.start_soon(watch_quorum, parts.service, name="quorum watch")
+        work.start_soon(parts.service.progress.run, name="catch-up progress")
         async with trio.open_nursery() as faces:
             with _step("api"):
                 http, metrics = await serve_faces(
@@ -270,6 +272,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         finality=finality,
         links=links,
         peer_links=peers,
+        progress=Progress(replica, finality),
         clock=clock,
         limiter=readers,
     )

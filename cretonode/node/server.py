@@ -79,7 +79,6 @@ class SlotServer:
             await channel.wait_packed(Priority.BULK)
             await connection.wait_drained(Priority.BULK)
 
-
     def _stored(self, request: Serve) -> Iterator[Message]:
         """Yield the answer, each message read when it is asked for."""
         if request.count:

@@ -32,11 +32,11 @@ from cretonode.node.batcher import Batcher
 from cretonode.node.clock import Clock
 from cretonode.node.finality import Finality
 from cretonode.node.links import Links
+from cretonode.node.progress import Progress
 from cretonode.storage.schema import Slot
 from cretonode.storage.store import Store
 
 READ_THREADS: Final = 4
-BEHIND_SEQUENCES: Final = 64  # further behind, the node is not ready to be asked
 
 Answer = TypeVar("Answer")
 
@@ -54,6 +54,7 @@ class Service:
     finality: Finality
     links: Links
     peer_links: Peers
+    progress: Progress
     clock: Clock
     limiter: trio.CapacityLimiter
 
@@ -214,10 +215,7 @@ class Service:
         lacking = self.quorum_lacking()
         if lacking:
             return lacking
-        behind = self.replica.catch_up.target - state.final
-        if behind > BEHIND_SEQUENCES:
-            return f"catching up: {behind} sequences behind"
-        return ""
+        return self.progress.describe()
 
     def peers(self) -> tuple[PeerView, ...]:
         """See NodePort."""

@@ -145,9 +145,7 @@ class Disk:
             certificate=certificate,
             checkpoint=stable[-1] if stable else None,
             headers=tuple(vertex for s in whole for vertex in sequences[s].vertices),
-            anchors=tuple(
-                sequences[SequenceNumber(s)].anchor for s in range(last + 1, top + 1)
-            ),
+            anchors=tuple(sequences[SequenceNumber(s)].anchor for s in range(last + 1, top + 1)),
         )
 
     def _highest_certificate(self) -> CommitCertificate | None:

@@ -16,6 +16,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     PrePrepare,
     Signed,
+    SlotHeaders,
     SlotStatus,
     Status,
     Suspect,
@@ -162,6 +163,7 @@ def new_views(signatures: st.SearchStrategy[bytes]) -> st.SearchStrategy[NewView
     )
 
 
+HEADERS = st.lists(vertex_messages().map(lambda message: message.vertex), max_size=3).map(tuple)
 MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
     VertexMessage: vertex_messages(),
     PrePrepare: votes_of(PrePrepare),
@@ -190,6 +192,14 @@ MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
         hashes=st.lists(VERTICES, min_size=1, max_size=min(4, FETCH_HASHES_MAX)).map(tuple),
     ),
     FetchSlots: st.builds(FetchSlots, first=SEQUENCES, count=st.integers(1, FETCH_SLOTS_MAX)),
+    SlotHeaders: st.builds(
+        SlotHeaders,
+        first=SEQUENCES,
+        certificate=st.none() | COMMIT_CERTIFICATES,
+        checkpoint=st.none() | CHECKPOINT_CERTIFICATES,
+        headers=HEADERS,
+        anchors=HEADERS,
+    ),
 }
 MESSAGES: st.SearchStrategy[Message] = st.one_of(*MESSAGE_OF.values())
 

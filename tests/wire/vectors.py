@@ -151,9 +151,7 @@ def new_view(*, proven: bool, signed: bytes) -> NewView:
 CHECKPOINT = CheckpointCertificate(
     sequence=SequenceNumber(128), digest=Digest(hash_of(b"log")), votes=VOTES
 )
-CERTIFICATE = CommitCertificate(
-    view=BASE.view, sequence=BASE.sequence, anchor=ANCHOR, votes=VOTES
-)
+CERTIFICATE = CommitCertificate(view=BASE.view, sequence=BASE.sequence, anchor=ANCHOR, votes=VOTES)
 PREPARE = Prepare(
     view=View(4),
     sequence=SequenceNumber(70_000),
