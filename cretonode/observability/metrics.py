@@ -44,10 +44,10 @@ class MetricsSample:
     invalid_signatures: int
     signatures_verified: int
     # catching up
-    catch_up_remaining: int | None = None
-    catch_up_vertices: int | None = None
-    catch_up_bytes: int | None = None
-    catch_up_failures: int | None = None
+    catch_up_remaining: int
+    catch_up_vertices: int
+    catch_up_bytes: int
+    catch_up_failures: int
     # Byzantine behaviour, judged
     violations: Mapping[str, float] = field(default_factory=dict)  # by type
     reputation: Mapping[str, float] = field(default_factory=dict)  # by node name
