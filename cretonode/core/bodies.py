@@ -1,8 +1,8 @@
 """Fetching vertices whose hashes are certified: from several peers at once, handed on in order.
 
 A header says how large its payload is, so what is under way or waits for its turn is counted in
-bytes before it is asked for. Each request goes to one peer and has its time as a whole: trickling
-does not prolong it. What came late or from another is taken all the same, since its hash proves it.
+bytes before it is asked for. Each request goes to one peer, which may not fall silent and has its
+time as a whole: trickling does not prolong it for long. What came late or from another is taken all the same, since its hash proves it.
 """
 
 import heapq
@@ -42,7 +42,8 @@ class Request:
 
     peer: ValidatorIndex
     lacking: set[VertexHash]
-    deadline_ms: int
+    asked_ms: int
+    limit_ms: int  # by then it must be whole
 
 
 @dataclass(slots=True)
@@ -96,6 +97,7 @@ class Bodies:
         if body is None or body.message is not None:
             return False
         body.message, body.sender = message, sender
+        self.suppliers.heard(sender)
         self.fetched += 1
         self.fetched_bytes += body.bytes
         for request in self._requests:
@@ -120,7 +122,7 @@ class Bodies:
 
     def next_deadline_ms(self) -> int:
         """When a peer has had its time."""
-        return min((request.deadline_ms for request in self._requests), default=NEVER_MS)
+        return min(map(self._deadline_ms, self._requests), default=NEVER_MS)
 
     # --- handing on
 
@@ -150,7 +152,7 @@ class Bodies:
         for request in self._requests:
             peer = request.peer
             request.lacking = {vertex for vertex in request.lacking if self.lacks(vertex)}
-            is_late = state.now_ms >= request.deadline_ms
+            is_late = state.now_ms >= self._deadline_ms(request)
             if request.lacking and peer in state.connected and not is_late:
                 kept.append(request)
                 continue
@@ -166,6 +168,12 @@ class Bodies:
                 heapq.heappush(self._unasked, (self._by_hash[vertex].rank, vertex))
         self._requests = kept
 
+    def _deadline_ms(self, request: Request) -> int:
+        """Silence ends a request early; a trickle prolongs it only so far."""
+        peer = request.peer
+        heard_ms = max(request.asked_ms, self.suppliers.heard_ms(peer))
+        return min(heard_ms + self.suppliers.silence_ms(peer), request.limit_ms)
+
     def _next_unasked(self) -> Body | None:
         """Return the lowest that is not asked for, leaving it in its place."""
         while self._unasked:
@@ -179,9 +187,11 @@ class Bodies:
         return not self._window_bytes or self._window_bytes + body.bytes <= FETCH_WINDOW_BYTES_MAX
 
     def _ask(self, peer: ValidatorIndex) -> None:
-        hashes = tuple(body.vertex.hash for body in self._take(peer))
-        deadline_ms = self.state.now_ms + self.suppliers.patience_ms
-        self._requests.append(Request(peer, set(hashes), deadline_ms))
+        bodies = list(self._take(peer))
+        hashes = tuple(body.vertex.hash for body in bodies)
+        now_ms = self.state.now_ms
+        limit_ms = now_ms + self.suppliers.limit_ms(peer, sum(body.bytes for body in bodies))
+        self._requests.append(Request(peer, set(hashes), now_ms, limit_ms))
         self.suppliers.asked(peer)
         self.state.send(peer, FetchVertices(hashes=hashes))
 

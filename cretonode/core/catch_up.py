@@ -88,7 +88,8 @@ class CatchUp:
             self.state.halt(
                 f"a commit certificate for sequence {found.certificate.sequence} leads to another "
                 f"anchor of sequence {asked.first - 1} than a certificate before: more than f "
-                "validators lied"
+                "validators lied",
+                (found.certificate,),
             )
             return
         asked.found = found
@@ -188,7 +189,8 @@ class CatchUp:
         if peer is None:
             return
         bottom = self._top[1] if self._top else state.chain.final.hash
-        deadline_ms = state.now_ms + self.suppliers.patience_ms
+        # An answer may be as long as a request for vertices allows, and comes behind those.
+        deadline_ms = state.now_ms + self.suppliers.limit_ms(peer, 0)
         self._asked = Asked(peer, first, bottom, deadline_ms)
         self.suppliers.asked(peer)
         count = min(FETCH_SLOTS_MAX, self.target - first + 1)

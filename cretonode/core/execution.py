@@ -83,10 +83,11 @@ class Execution:
         path = path_from_final(self.state, anchor)
         if path is None:
             known = (self.latest,) if self.latest is not None else ()
+            certified = [c for s, c in self.waiting.items() if s == anchor.sequence]
             self.state.halt(
                 f"a commit certificate for sequence {anchor.sequence} contradicts the own final "
                 f"anchor of sequence {self.state.final}: more than f validators lied",
-                (*known, self.waiting[anchor.sequence]),
+                (*known, *certified),
             )
             return
         follow(self.state, path)

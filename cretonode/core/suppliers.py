@@ -11,6 +11,8 @@ from cretonode.identifiers import SequenceNumber, ValidatorIndex
 from cretonode.limits import FETCH_BYTES_MAX, FETCH_REQUESTS_MAX
 
 FAILURES_MAX = 6  # the pause grows to at most 64 times the patience
+PATIENCE_DOUBLINGS_MAX = 3
+RATE_BYTES_PER_S_MIN = 1024 * 1024  # a slower answer is a trickle, unless the peer failed before
 SERVED_PER_FAILURE = 8  # so many good answers make up for one failure
 
 
@@ -22,6 +24,7 @@ class Record:
     served: int = 0  # since the last failure was forgiven
     paused_until_ms: int = 0
     under_way: int = 0
+    heard_ms: int = 0  # when something it was asked for last came
 
 
 @dataclass(slots=True)
@@ -35,8 +38,25 @@ class Suppliers:
 
     @property
     def patience_ms(self) -> int:
-        """How long an answer may take."""
+        """How long silence may last after a request."""
         return 4 * self.state.timing.fetch_timeout_ms
+
+    def silence_ms(self, peer: ValidatorIndex) -> int:
+        """How long `peer` may be silent: longer after failures, which an overload explains, too."""
+        return self.patience_ms << min(self._record(peer).failures, PATIENCE_DOUBLINGS_MAX)
+
+    def limit_ms(self, peer: ValidatorIndex, size: int) -> int:
+        """How long an answer of `size` bytes may take as a whole, behind those asked for before."""
+        whole_ms = self.silence_ms(peer) + size * 1000 // RATE_BYTES_PER_S_MIN
+        return whole_ms * (1 + self._record(peer).under_way)
+
+    def heard_ms(self, peer: ValidatorIndex) -> int:
+        """When something that `peer` was asked for last came from it."""
+        return self._record(peer).heard_ms
+
+    def heard(self, peer: ValidatorIndex) -> None:
+        """Note that something it was asked for came from `peer`."""
+        self._record(peer).heard_ms = self.state.now_ms
 
     def choose(self, sequence: SequenceNumber) -> ValidatorIndex | None:
         """Return whom to ask for what `sequence` ordered; None while nobody is free."""
