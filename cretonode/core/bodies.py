@@ -2,7 +2,8 @@
 
 A header says how large its payload is, so what is under way or waits for its turn is counted in
 bytes before it is asked for. Each request goes to one peer, which may not fall silent and has its
-time as a whole: trickling does not prolong it for long. What came late or from another is taken all the same, since its hash proves it.
+time as a whole: trickling does not prolong it for long. What came late or from another is taken
+all the same, since its hash proves it.
 """
 
 import heapq

@@ -388,12 +388,12 @@ def test_when_all_are_slow_they_are_given_more_time_and_asked_for_less() -> None
     network = Network(tested, silent={0, 2, 3})
     suppliers = tested.replica.catch_up.suppliers
     for _ in range(12):
-        effects = network.play(tested.wait(8 * PATIENCE_MS))
+        network.play(tested.wait(8 * PATIENCE_MS))
     assert all(suppliers.silence_ms(ValidatorIndex(p)) == 8 * PATIENCE_MS for p in (0, 2, 3))
     assert all(suppliers.bytes_max(ValidatorIndex(p)) < FETCH_BYTES_MAX for p in (0, 2, 3))
     network.silent = set()
     for _ in range(3):
-        effects = network.play(tested.wait(8 * PATIENCE_MS))
+        network.play(tested.wait(8 * PATIENCE_MS))
     assert tested.replica.state.final == 100
 
 
