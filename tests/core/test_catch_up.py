@@ -384,7 +384,7 @@ def test_a_trickling_peer_has_little_more_time_than_a_silent_one() -> None:
 
 def test_when_all_are_slow_they_are_given_more_time_and_asked_for_less() -> None:
     """An overloaded network must not be asked for everything twice."""
-    tested, effects = behind(0, 2, 3)
+    tested, _ = behind(0, 2, 3)
     network = Network(tested, silent={0, 2, 3})
     suppliers = tested.replica.catch_up.suppliers
     for _ in range(12):
