@@ -24,13 +24,14 @@ class LiesInRanges(Behaviour):
         """Start with nothing to replay."""
         super().__init__(setting)
         self._before: SlotHeaders | None = None
+        self._told = 0
 
     def sends(self, peer: ValidatorIndex, message: Message) -> list[Outgoing]:
         """Say a height that goes up and down."""
         if not isinstance(message, Status) or not self.lies():
             return super().sends(peer, message)
         self.acts += 1
-        height = self.rng.choice((0, message.final // 2, message.final + 500))
+        height = message.final + self.rng.choice((0, 9, 500))
         return [(peer, replace(message, final=SequenceNumber(height), slots=()))]
 
     def serves(self, peer: ValidatorIndex, messages: Sequence[Message]) -> list[Outgoing]:
@@ -65,7 +66,10 @@ class LiesInRanges(Behaviour):
             lies.append(replace(before, first=message.first))  # a replay
         if certificate is not None:
             lies.append(replace(message, certificate=self._forged(certificate)))
-        return self.rng.choice(lies) if certificate is not None else message
+        if certificate is None:
+            return message
+        self._told += 1  # by turns, so that a short run meets several
+        return lies[(self._told - 1) % len(lies)]
 
     def _forged(self, certificate: CommitCertificate) -> CommitCertificate:
         anchor = VertexHash(hash_of(b"forged"))
