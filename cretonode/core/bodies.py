@@ -173,7 +173,7 @@ class Bodies:
         """Silence ends a request early; a trickle prolongs it only so far."""
         peer = request.peer
         heard_ms = max(request.asked_ms, self.suppliers.heard_ms(peer))
-        return min(heard_ms + self.suppliers.silence_ms(peer), request.limit_ms)
+        return min(heard_ms + self.suppliers.silence_ms, request.limit_ms)
 
     def _next_unasked(self) -> Body | None:
         """Return the lowest that is not asked for, leaving it in its place."""

@@ -41,13 +41,18 @@ class Suppliers:
         """How long silence may last after a request."""
         return 4 * self.state.timing.fetch_timeout_ms
 
-    def silence_ms(self, peer: ValidatorIndex) -> int:
-        """How long `peer` may be silent: longer after failures, which an overload explains, too."""
-        return self.patience_ms << min(self._record(peer).failures, PATIENCE_DOUBLINGS_MAX)
+    @property
+    def silence_ms(self) -> int:
+        """How long a peer may be silent: longer once all have failed, which an overload explains.
+
+        While one does well, the others get no more time: what they owe holds up all that follows.
+        """
+        fewest = min((self._record(p).failures for p in self.state.connected), default=0)
+        return self.patience_ms << min(fewest, PATIENCE_DOUBLINGS_MAX)
 
     def limit_ms(self, peer: ValidatorIndex, size: int) -> int:
         """How long an answer of `size` bytes may take as a whole, behind those asked for before."""
-        whole_ms = self.silence_ms(peer) + size * 1000 // RATE_BYTES_PER_S_MIN
+        whole_ms = self.silence_ms + size * 1000 // RATE_BYTES_PER_S_MIN
         return whole_ms * (1 + self._record(peer).under_way)
 
     def heard_ms(self, peer: ValidatorIndex) -> int:
