@@ -17,6 +17,7 @@ from chaos import report
 from chaos.equivocation import equivocation
 from chaos.flood import flood
 from chaos.interrupt import interrupt
+from chaos.join import join
 from chaos.kill import kill
 from chaos.leader import leader
 from chaos.liars import liar
@@ -32,6 +33,7 @@ from cretonode.errors import ConfigError, CretoError
 SCENARIOS: Final[Mapping[str, Callable[[Run], Awaitable[None]]]] = {
     "kill": kill,
     "interrupt": interrupt,
+    "join": join,
     "rounds": rounds,
     "leader": leader,
     "liar": liar,
@@ -46,6 +48,7 @@ OVERHEAD_S: Final = 900.0  # on top of what a scenario sleeps: a bound, not a pl
 PARTS_MAX: Final = 32  # behaviours, each with a network of its own
 PART_S: Final = 120.0
 ROUND_S: Final = 120.0  # of a kill and a return
+BUILT_PER_S_MIN: Final = 1_000  # transactions, while a chain is built
 
 
 def main(arguments: list[str]) -> int:
@@ -127,6 +130,7 @@ def _limit_s(options: Options) -> float:
     once = sum(numbers.get(key, 0) for key in ("warm", "gap", "tail")) + 2 * numbers.get(
         "seconds", 0
     )
+    once += numbers.get("settle", 0) + numbers.get("transactions", 0) / BUILT_PER_S_MIN
     if options.words.get("behaviour") == "all":
         once = PARTS_MAX * (once + PART_S)
     return OVERHEAD_S + once + turns * each_s

@@ -111,7 +111,7 @@ class LyingDriver(Driver):
 
     def _stored(self, request: Serve) -> Sequence[Message]:
         if request.count:
-            return list(self.store.serve_slots(request.first, request.count))
+            return [self.store.serve_headers(request.first, request.count)]
         return list(self.store.serve_vertices(request.vertices))
 
     def _post(self, peer: ValidatorIndex, message: Message) -> None:

@@ -35,6 +35,12 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
         "wait": Number(3, 0.5, 600),  # seconds of load before a kill, at most
         "down": Number(3, 0.1, 600),  # seconds a node is down, at most
     },
+    "join": {
+        "transactions": Number(1_000_000, 1_000, 100_000_000, whole=True),  # before it joins
+        "building": Number(1_000, 1, 4_096, whole=True),  # of them in a request
+        "settle": Number(5, 0, 600),  # seconds of load between building and joining
+        "tail": Number(10, 1, 600),  # seconds of load after it is level
+    },
     "leader": {
         "repeat": Number(10, 1, 1_000, whole=True),
         "wait": Number(2, 0.5, 600),  # seconds of load between a return and the next kill
@@ -65,10 +71,14 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
 WORDS: Final = {"seed": "", "json": "", "profile": "small", "dir": ""}
 OWN_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "kill": {"node": "random"},
+    # how each of the first nodes answers who catches up: honest, lies, stalls, trickles
+    "join": {"servers": "honest"},
     "outage": {"how": "kill"},
     "flood": {"behaviour": "all"},
     "liar": {"behaviour": "all", "often": ""},
 }
+SERVERS: Final = ("honest", "lies", "stalls", "trickles")
+DEFAULTS: Final[Mapping[str, Mapping[str, float]]] = {"join": {"rate": 5_000, "batch": 500}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,9 @@ def parse(arguments: Sequence[str]) -> Options:
         scenario=scenario,
         seed=round(Number(0, 0, SEED_MAX, whole=True).parse("seed", seed)),
         numbers={
-            key: number.parse(key, given[key]) if key in given else number.default
+            key: number.parse(key, given[key])
+            if key in given
+            else DEFAULTS.get(scenario, {}).get(key, number.default)
             for key, number in numbers.items()
         },
         words=words | {key: given[key] for key in words if key in given},
@@ -118,6 +130,7 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     _check_node(options)
     _check_behaviour(options)
+    _check_servers(options)
     if options.words.get("how", "kill") not in ("kill", "stop"):
         raise ConfigError(f"how is {options.words['how']!r}; expected kill or stop")
     return options
@@ -147,6 +160,16 @@ def _check_behaviour(options: Options) -> None:
     if options.numbers.get("node", 0) >= options.numbers["n"]:
         raise ConfigError(
             f"node is {options.whole('node')}; expected 0 to {options.whole('n') - 1}"
+        )
+
+
+def _check_servers(options: Options) -> None:
+    named = options.words.get("servers", "honest").split(",")
+    size = options.whole("n")
+    if len(named) >= size or any(name not in SERVERS for name in named):
+        raise ConfigError(
+            f"servers is {','.join(named)!r}; expected up to {size - 1} of "
+            f"{', '.join(SERVERS)}, with commas"
         )
 
 

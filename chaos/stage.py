@@ -1,7 +1,7 @@
 """The stage: a running cluster, a load on it and somebody who watches; kills and returns."""
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,9 +212,13 @@ class Stage:
         await self.hear(self.nodes)  # a journal may rotate while the last sequences settle
         last = await self.settle()
         await order.read(self.nodes, last)
+        self.run.promises.check_order(order, len(self.nodes))
+        self.run.promises.check_load(self.load, order)
+        await self.end()
+
+    async def end(self) -> None:
+        """Stop all nodes; check what they said and how they ended."""
         promises = self.run.promises
-        promises.check_order(order, len(self.nodes))
-        promises.check_load(self.load, order)
         self.run.accusations += await accusing_metrics(self.nodes)
         self.end_watch()
         codes = await self.cluster.stop()
@@ -229,12 +233,31 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    run: Run, files: Sequence[NodeFiles], *, environment: Mapping[str, str] = ENVIRONMENT
+    run: Run,
+    files: Sequence[NodeFiles],
+    *,
+    environment: Mapping[str, str] = ENVIRONMENT,
+    programs: Mapping[str, Sequence[str]] | None = None,
+    later: Sequence[str] = (),
+    build: Callable[[Cluster], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Stage]:
-    """Start nodes, load and watch; end them all on the way out."""
+    """Start nodes, load and watch; end them all on the way out.
+
+    `programs`, `later`: see `open_cluster`. `build` comes before the load.
+    """
     options = run.options
+    async with open_cluster(
+        files, environment=environment, programs=programs, later=later
+    ) as cluster:
+        if build is not None:
+            await build(cluster)
+        async with _open_on(run, cluster, options) as stage:
+            yield stage
+
+
+@asynccontextmanager
+async def _open_on(run: Run, cluster: Cluster, options: Options) -> AsyncGenerator[Stage]:
     async with (
-        open_cluster(files, environment=environment) as cluster,
         Load(
             cluster.nodes,
             rate_per_s=options.numbers["rate"],
@@ -243,6 +266,7 @@ async def open_stage(
         ) as load,
         trio.open_nursery() as nursery,
     ):
+        load.up = list(cluster.running)
         watch = Watch(cluster)
         watching = trio.CancelScope()
         stage = Stage(run, cluster, load, watch, watching, nursery)

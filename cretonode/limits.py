@@ -35,6 +35,13 @@ FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
 MESSAGE_DEPTH_MAX: Final = 8
 FETCH_HASHES_MAX: Final = 64
 FETCH_SLOTS_MAX: Final = 64
+BEHIND_SEQUENCES: Final = 8  # behind by so many, ranges are fetched; by fewer, single vertices
+HEADERS_MAX: Final = 4096  # in one answer to a range request
+HEADERS_BYTES_MAX: Final = 1024 * 1024  # of them together, encoded
+HEADERS_AHEAD_MAX: Final = 1024  # certified and not handed on: then no range is asked for
+FETCH_BYTES_MAX: Final = 1024 * 1024  # asked of one peer at once, unless one vertex is larger
+FETCH_REQUESTS_MAX: Final = 2  # of one peer under way, so that it never waits for the next
+FETCH_WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024  # asked for, or here and not handed on
 LOOKUP_HASHES_MAX: Final = 256
 FINAL_RECALLED_MAX: Final = 4096  # final vertices that old parents brought back into memory
 INDEXES_MAX: Final = 4096  # vertices by (author, index), beyond what the graph holds
@@ -71,3 +78,7 @@ assert DEDUP_TRANSACTIONS_MAX >= 2 * BATCH_AGE_MAX * HISTORY_TRANSACTIONS_MAX, (
 assert TRANSACTION_BYTES_MAX < PAYLOAD_BYTES_MAX
 assert PAYLOAD_BYTES_MAX + 64 * 1024 < FRAME_BYTES_MAX
 assert VALIDATORS_MAX * (SIGNATURE_BYTES + 64) * 2 < FRAME_BYTES_MAX, "a NewView fits a frame"
+assert HEADERS_BYTES_MAX + (VALIDATORS_MAX * 2 // 3 + 1) * (SIGNATURE_BYTES + 64) * 2 < (
+    FRAME_BYTES_MAX
+), "an answer to a range request fits a frame, with two certificates"
+assert PAYLOAD_BYTES_MAX < FETCH_BYTES_MAX < FETCH_WINDOW_BYTES_MAX

@@ -51,3 +51,22 @@ def play(place: Path, scenario: str, *arguments: str) -> dict[str, object]:
     assert found["kept"]
     assert not list(place.iterdir())
     return found
+
+
+def test_a_node_that_never_ran_joins_although_others_lie_and_stall(tmp_path: Path) -> None:
+    """SPEC C9. Nothing is timed here: the recipe judges rates of long chains only."""
+    arguments = ["transactions=50000", "rate=1000", "batch=100", "settle=1", "tail=2", "seed=3"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "chaos", "join", *arguments),
+            *("servers=lies,stalls", "--json", f"dir={tmp_path}"),
+        ],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads(done.stdout)["kept"]
+    assert not list(tmp_path.iterdir())

@@ -139,12 +139,19 @@ async def open_cluster(
     *,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    programs: Mapping[str, Sequence[str]] | None = None,
+    later: Sequence[str] = (),
 ) -> AsyncGenerator[Cluster]:
-    """Start a process for each node, yield when all are ready, and end them on the way out."""
+    """Start a process for each node, yield when all are ready, and end them on the way out.
+
+    By name: `programs` run instead of the node's own; those of `later` are not started here.
+    """
     cluster = Cluster([NodeProcess(each, environment=environment or {}) for each in files])
     try:
         for node in cluster.nodes:
-            node.start(*arguments)
+            node.program = (programs or {}).get(node.files.name, node.program)
+            if node.files.name not in later:
+                node.start(*arguments)
         await cluster.wait_ready()
         yield cluster
     finally:

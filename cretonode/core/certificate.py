@@ -12,12 +12,14 @@ from cretonode.core.messages import (
     Position,
     PrepareCertificate,
     Signed,
+    SlotHeaders,
     Status,
     VertexMessage,
     ViewChange,
     ViewChangeVote,
     genesis_position,
 )
+from cretonode.dag.vertex import Vertex
 from cretonode.errors import MalformedMessage
 
 
@@ -45,9 +47,9 @@ def check_shape_untrusted(committee: Committee, message: Message) -> None:
             evidence.check_untrusted(message)
             _check_author_untrusted(committee, message.author)
         case VertexMessage():
-            _check_author_untrusted(committee, message.vertex.author)
-            if len(message.vertex.parents) > committee.size + 1:
-                raise MalformedMessage("an anchor with more parents than authors")
+            _check_vertex_untrusted(committee, message.vertex)
+        case SlotHeaders():
+            _check_headers_untrusted(committee, message)
         case Attestation():
             _check_author_untrusted(committee, message.author)
             _check_author_untrusted(committee, message.about)
@@ -55,6 +57,24 @@ def check_shape_untrusted(committee: Committee, message: Message) -> None:
             author = getattr(message, "author", None)
             if author is not None:
                 _check_author_untrusted(committee, author)
+
+
+def _check_headers_untrusted(committee: Committee, message: SlotHeaders) -> None:
+    if message.certificate is None:
+        if message.checkpoint is not None or message.headers or message.anchors:
+            raise MalformedMessage("headers without a certificate")
+        return
+    _check_quorum_untrusted(committee, message.certificate.votes)
+    if message.checkpoint is not None:
+        _check_quorum_untrusted(committee, message.checkpoint.votes)
+    for vertex in (*message.headers, *message.anchors):
+        _check_vertex_untrusted(committee, vertex)
+
+
+def _check_vertex_untrusted(committee: Committee, vertex: Vertex) -> None:
+    _check_author_untrusted(committee, vertex.author)
+    if len(vertex.parents) > committee.size + 1:
+        raise MalformedMessage("an anchor with more parents than authors")
 
 
 def _check_new_view_untrusted(committee: Committee, message: NewView) -> None:

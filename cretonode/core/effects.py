@@ -34,6 +34,8 @@ class Reason(Enum):
     TOO_MANY_HELD = auto()
     TOO_MANY_ORPHANS = auto()
     TOO_EARLY = auto()
+    INVALID_RANGE = auto()  # an answer to a range request that hashes do not bear out
+    TOO_SLOW = auto()  # no whole answer to a request in its time
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,15 @@ from cretonode.crypto.canonical import encode
 from cretonode.crypto.hashing import hash_of
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, VertexHash
+from cretonode.limits import BEHIND_SEQUENCES
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An anchor that a certificate above fixes through first parents, or its own does."""
+
+    anchor: VertexHash
+    certificate: CommitCertificate | None
 
 
 @dataclass(slots=True)
@@ -29,6 +38,8 @@ class Execution:
     latest: CommitCertificate | None = None  # the highest one executed
     waiting: dict[SequenceNumber, CommitCertificate] = field(default_factory=dict)
     anchors: dict[SequenceNumber, VertexHash] = field(default_factory=dict)  # final, recent
+    # Certified from above through hashes: final as soon as they are here. Filled by catch-up.
+    proven: dict[SequenceNumber, Proven] = field(default_factory=dict)
 
     def learn(self, certificate: CommitCertificate) -> None:
         """Take a valid commit certificate of any view."""
@@ -41,7 +52,8 @@ class Execution:
         if first.anchor != certificate.anchor:
             self._halt((first, certificate))
             return
-        if len(self.waiting) > 2 * state.committee.parameters.window:
+        most = BEHIND_SEQUENCES if state.behind else 2 * state.committee.parameters.window
+        while len(self.waiting) > most:
             # Any one above will do: the chain covers what is below it.
             del self.waiting[min(self.waiting)]
 
@@ -56,15 +68,26 @@ class Execution:
             if anchor is not None:
                 self._finalize_to(anchor)
                 return
+        # One by one, so that a long way is made in small steps, and none of it twice.
+        while (proven := self.proven.get(SequenceNumber(self.state.final + 1))) is not None:
+            anchor = self.state.graph.admitted.get(proven.anchor)
+            if anchor is None or self.state.halted:
+                return
+            self._finalize_to(anchor)
+
+    def newest_certificate(self) -> CommitCertificate | None:
+        """Return the highest certificate known, executed or not: what a peer behind is shown."""
+        return self.highest() or self.latest
 
     def _finalize_to(self, anchor: Vertex) -> None:
         path = path_from_final(self.state, anchor)
         if path is None:
             known = (self.latest,) if self.latest is not None else ()
+            certified = [c for s, c in self.waiting.items() if s == anchor.sequence]
             self.state.halt(
                 f"a commit certificate for sequence {anchor.sequence} contradicts the own final "
                 f"anchor of sequence {self.state.final}: more than f validators lied",
-                (*known, self.waiting[anchor.sequence]),
+                (*known, *certified),
             )
             return
         follow(self.state, path)
@@ -99,7 +122,10 @@ class Execution:
             skipped.append(bitmap)
             state.log.append(log_leaf(sequence, position, vertex.hash, bitmap))
         self.anchors[sequence] = link.anchor.hash
+        proven = self.proven.pop(sequence, None)
         certificate = self.waiting.pop(sequence, None)
+        if certificate is None and proven is not None:
+            certificate = proven.certificate
         self.latest = certificate or self.latest
         state.progress_ms = state.now_ms
         state.emit(

@@ -17,7 +17,6 @@ from cretonode.identifiers import AuthorIndex, ValidatorIndex, VertexHash
 from cretonode.limits import (
     AUTHOR_UNFINAL_MAX,
     FETCH_HASHES_MAX,
-    FETCH_SLOTS_MAX,
     INDEXES_MAX,
     LOOKUP_HASHES_MAX,
 )
@@ -45,7 +44,7 @@ class Intake:
 
     state: State
     transaction_ids: dict[VertexHash, bytes] = field(default_factory=dict)
-    trusted: ValidatorIndex | None = None  # answers a range request: its vertices are wanted
+    certified: set[VertexHash] = field(default_factory=set)  # by a range; owned by catch-up
     _seen: dict[ValidatorIndex, dict[VertexHash, int]] = field(default_factory=dict)
     _served_ms: dict[ValidatorIndex, int] = field(default_factory=dict)  # last final vertex of each
     _orphans: dict[VertexHash, VertexMessage] = field(default_factory=dict)
@@ -63,7 +62,7 @@ class Intake:
         graph = self.state.graph
         if graph.knows(vertex.hash) or vertex.hash in graph.orphans:
             return
-        if vertex.hash in self._checking:
+        if vertex.hash in self._checking or self._is_for_later(sender, vertex):
             return
         if sender == self.state.me:
             self._stored.add(vertex.hash)  # when it was said, or read back at start
@@ -71,7 +70,7 @@ class Intake:
         newest = graph.newest_final.get(vertex.author)
         if newest is not None and vertex.index <= newest.index:
             # It may have been finalized too long ago to be remembered here.
-            if len(self._checking) < LOOKUP_HASHES_MAX:
+            if len(self._checking) < LOOKUP_HASHES_MAX or vertex.hash in self.certified:
                 self._checking[vertex.hash] = (sender, message)
                 self.state.emit(Lookup((vertex.hash,)))
             return
@@ -193,6 +192,7 @@ class Intake:
     def finalized(self, vertex: Vertex) -> bytes:
         """Let go of a vertex that became final; return its transaction ids."""
         self._oldest = None
+        self.certified.discard(vertex.hash)
         del self._seen[vertex.author][vertex.hash]
         self._served_ms[vertex.author] = self.state.now_ms
         self._granted.discard(vertex.hash)
@@ -246,11 +246,19 @@ class Intake:
         want = self._wants.get(vertex.hash)
         if sender == self.state.me or (want is not None and want.certain):
             return True
-        # As much as 64 sequences can honestly order of one author.
-        held_max = FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX
+        return vertex.hash in self.certified
+
+    def _is_for_later(self, sender: ValidatorIndex, vertex: Vertex) -> bool:
+        """True for new traffic that a replica far behind has no use for: ranges bring it in time.
+
+        What is known to be needed, or has all its parents here, is taken even then.
+        """
+        if not self.state.behind or sender == self.state.me:
+            return False
+        if vertex.hash in self.certified or vertex.hash in self._wants:
+            return False
         graph = self.state.graph
-        held = graph.held_by(vertex.author) + graph.orphaned_by(vertex.author)
-        return sender == self.trusted and held < held_max
+        return not all(graph.knows(parent) for parent in vertex.parents)
 
     def _grant(self, vertex: VertexHash) -> bool:
         """Let `vertex` pass the bounds on its author, while fewer do than one anchor may order."""

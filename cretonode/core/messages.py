@@ -261,10 +261,26 @@ class FetchVertices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchSlots:
-    """Please send what `count` finalized sequences from `first` ordered, and a certificate."""
+    """Please send the headers of `count` finalized sequences from `first`, and what proves them."""
 
     first: SequenceNumber
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotHeaders:
+    """What finalized sequences ordered, without payloads and signatures, and what proves it.
+
+    `headers` are the vertices of whole sequences from `first` on, in the order of finality;
+    `anchors` are those of the sequences above, up to the one that `certificate` names. No
+    certificate, nothing else: the sender holds none that covers `first`.
+    """
+
+    first: SequenceNumber
+    certificate: CommitCertificate | None
+    checkpoint: CheckpointCertificate | None  # the newest stable one of these whole sequences
+    headers: tuple[Vertex, ...]
+    anchors: tuple[Vertex, ...]
 
 
 Vote: TypeAlias = PrePrepare | Prepare | Commit
@@ -273,4 +289,4 @@ Statement: TypeAlias = (
 )
 Certificate: TypeAlias = PrepareCertificate | CommitCertificate | CheckpointCertificate
 Request: TypeAlias = FetchVertices | FetchSlots
-Message: TypeAlias = Statement | Certificate | Status | Request | Evidence
+Message: TypeAlias = Statement | Certificate | Status | Request | SlotHeaders | Evidence

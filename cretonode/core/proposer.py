@@ -48,6 +48,7 @@ class Proposer:
         return (
             not self.state.halted
             and not self.state.amnesiac
+            and not self.state.behind
             and self._batch is None
             and self._coming is None
             # While the parents of the newest own vertex are looked up after a restart, the next one
@@ -71,7 +72,7 @@ class Proposer:
     def advance(self) -> None:
         """Propose when it is time to, or put a waiting batch into a plain vertex."""
         self._time_slot()
-        if self._coming is not None:
+        if self._coming is not None or self.state.behind:
             return
         if self._batch is not None and (not self.state.leads or self._is_aged()):
             self.index = AuthorIndex(self.index + 1)
@@ -81,7 +82,8 @@ class Proposer:
 
     def next_deadline_ms(self) -> int:
         """When the next proposal is due."""
-        if self._coming is None and self.state.leads and self._may_propose():
+        waits = self._coming is not None or self.state.behind
+        if not waits and self.state.leads and self._may_propose():
             return self._due_ms()
         return NEVER_MS
 

@@ -43,7 +43,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     PrePrepare,
     Rejoin,
-    Request,
+    SlotHeaders,
     Status,
     Suspect,
     VertexMessage,
@@ -55,6 +55,7 @@ from cretonode.core.proposer import Proposer
 from cretonode.core.records import OwnVertex
 from cretonode.core.retransmission import Retransmission
 from cretonode.core.state import NEVER_MS, Restored, State, Timing
+from cretonode.core.suppliers import Suppliers
 from cretonode.core.views import Views
 from cretonode.dag.chain import Chain
 from cretonode.dag.graph import FinalVertex, Graph, genesis_vertex
@@ -114,9 +115,15 @@ class Replica:
         )
         self.detector = Detector(self.state, self.intake, self.execution, self.views)
         self.detector.restore(restored.evidence)
-        self.catch_up = CatchUp(self.state, self.intake, self.execution, self.retransmission)
         self.amnesia = Amnesia(self.state, self.proposer, amnesia)
         self.attester = Attester(self.state, self.views, self.retransmission)
+        self.catch_up = CatchUp(
+            self.state,
+            self.intake,
+            self.execution,
+            self.checkpoints,
+            Suppliers(self.state, self.retransmission.finals),
+        )
         # An anchor is the highest vertex that its sequence finalized.
         for vertex in sorted((*restored.recent, restored.final), key=lambda vertex: vertex.height):
             self.execution.anchors[vertex.finalized_by] = vertex.hash
@@ -161,6 +168,7 @@ class Replica:
                 self.proposer.on_batch(event)
             case LookedUp():
                 self.intake.on_looked_up(event)
+                self.catch_up.on_looked_up(event)
             case PeerConnected(peer):
                 state.connected.add(peer)
                 self.views.on_heard(peer)
@@ -200,11 +208,7 @@ class Replica:
     def _on_message(self, sender: ValidatorIndex, message: Message) -> None:
         match message:
             case VertexMessage():
-                if sender != self.state.me:
-                    self.amnesia.check_own(message)
-                self.intake.on_vertex(sender, message)
-                if message.author == self.state.me and sender == self.state.me:
-                    self.proposer.on_own_vertex(message.vertex)
+                self._on_vertex(sender, message)
             case PrePrepare() | Prepare() | Commit():
                 self.state.amnesiacs.pop(message.author, None)
                 self.ordering.on_vote(sender, message)
@@ -222,12 +226,18 @@ class Replica:
                 self._on_amnesia(sender, message)
             case Evidence():
                 self.detector.on_evidence(message)
-            case Status():
-                self.retransmission.on_status(sender, message)
-            case FetchVertices() | FetchSlots():
-                self._on_request(sender, message)
+            case Status() | FetchVertices() | FetchSlots() | SlotHeaders():
+                self._on_exchange(sender, message)
             case _:
                 assert_never(message)
+
+    def _on_vertex(self, sender: ValidatorIndex, message: VertexMessage) -> None:
+        if sender != self.state.me:
+            self.amnesia.check_own(message)
+        if not self.catch_up.on_vertex(sender, message):
+            self.intake.on_vertex(sender, message)
+        if message.author == self.state.me and sender == self.state.me:
+            self.proposer.on_own_vertex(message.vertex)
 
     def _on_certificate(self, certificate: Certificate) -> None:
         match certificate:
@@ -246,12 +256,21 @@ class Replica:
         else:
             self.amnesia.on_attestation(message)
 
-    def _on_request(self, sender: ValidatorIndex, message: Request) -> None:
+    def _on_exchange(
+        self, sender: ValidatorIndex, message: Status | FetchVertices | FetchSlots | SlotHeaders
+    ) -> None:
+        """What peers ask of each other and answer; nobody signs it."""
         match message:
+            case Status():
+                self.retransmission.on_status(sender, message)
             case FetchVertices(hashes=hashes):
                 self.intake.serve(sender, hashes[:FETCH_HASHES_MAX])
             case FetchSlots(first=first, count=count):
                 self.state.emit(Serve(sender, first=first, count=min(count, FETCH_SLOTS_MAX)))
+            case SlotHeaders():
+                self.catch_up.on_headers(sender, message)
+            case _:
+                assert_never(message)
 
     def _settle(self) -> list[Effect]:
         """Let every part do what has become possible; return the effects of this step."""

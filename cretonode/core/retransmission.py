@@ -17,6 +17,7 @@ from cretonode.core.slots import Slot
 from cretonode.core.state import State
 from cretonode.core.views import Views
 from cretonode.identifiers import AuthorIndex, SequenceNumber, ValidatorIndex, VertexHash
+from cretonode.limits import BEHIND_SEQUENCES
 
 RESENT_MESSAGES_MAX: Final = 64  # in answer to one status
 RESENT_VERTICES_MAX: Final = 16
@@ -58,7 +59,8 @@ class Retransmission:
         """Return what this replica has and lacks."""
         state = self.state
         first = state.final + 1
-        last = max(self.ordering.slots, default=state.final)
+        # Far behind, votes are of no use, and nobody should send any.
+        last = state.final if state.behind else max(self.ordering.slots, default=state.final)
         last = SequenceNumber(min(last, state.final + state.committee.parameters.window))
         slots = (self.ordering.slots.get(SequenceNumber(s)) for s in range(first, last + 1))
         return Status(
@@ -106,13 +108,18 @@ class Retransmission:
         self.finals[peer] = status.final
         answer: list[Message] = []
         answer += self._view_answer(status)
-        if status.final < self.state.final and self.execution.latest is not None:
-            answer.append(self.execution.latest)
-        answer += self._checkpoint_answer(status)
-        if status.view == self.state.view:
-            answer += self._slot_answer(status)
+        newest = self.execution.newest_certificate()
+        if newest is not None and status.final < newest.sequence:
+            answer.append(newest)
+        is_far_behind = self.state.final - status.final >= BEHIND_SEQUENCES
+        if not is_far_behind:
+            answer += self._checkpoint_answer(status)
+            if status.view == self.state.view:
+                answer += self._slot_answer(status)
         for message in answer[:RESENT_MESSAGES_MAX]:
             self.state.send(peer, message)
+        if is_far_behind:
+            return  # it fetches ranges, and drops what it cannot connect
         vertices = self._vertex_answer(peer, status)
         if vertices:
             self.intake.serve(peer, vertices)

@@ -73,6 +73,7 @@ class State:
     certified_view: View  # the highest view a certificate has shown to be open
     now_ms: int = 0
     progress_ms: int = 0  # when a sequence was last finalized
+    behind: bool = False  # catch-up: so far that ranges are fetched; then nothing is proposed
     halted: bool = False
     amnesiac: bool = False  # amnesia: says nothing but Rejoin, and follows
     amnesiacs: dict[ValidatorIndex, int] = field(default_factory=dict)  # who asked last when, ms

@@ -26,6 +26,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     PrePrepare,
     Rejoin,
+    SlotHeaders,
     Statement,
     Status,
     Suspect,
@@ -91,6 +92,11 @@ def claims_of(committee: Committee, message: Message) -> Iterator[Claim]:
         case Evidence(first=first, second=second):
             yield Claim(first.author, statement_of(committee, first), first.signature)
             yield Claim(second.author, statement_of(committee, second), second.signature)
+        case SlotHeaders():
+            # The headers carry no signatures: the certificate covers them through hashes.
+            for certificate in (message.certificate, message.checkpoint):
+                if certificate is not None:
+                    yield from _certificate_claims(committee, certificate)
         case ViewChange():
             yield Claim(message.author, statement_of(committee, message), message.signature)
             if message.certificate is not None:

@@ -28,6 +28,7 @@ class NodeMetrics:
     def sample(self) -> MetricsSample:
         """See MetricsSource."""
         driver, state = self.driver, self.driver.replica.state
+        catch_up = driver.replica.catch_up
         counters = self.endpoint.counters
         database = driver.performer.store.backend.metrics()
         return MetricsSample(
@@ -53,6 +54,10 @@ class NodeMetrics:
             banned_nodes=len(driver.bans.in_force),
             invalid_signatures=driver.links.invalid_signatures,
             signatures_verified=driver.links.verified_signatures,
+            catch_up_remaining=catch_up.target - state.final,
+            catch_up_vertices=catch_up.bodies.fetched,
+            catch_up_bytes=catch_up.bodies.fetched_bytes,
+            catch_up_failures=catch_up.failures + catch_up.bodies.failures,
             peers_connected=len(driver.links.connected()),
             quic_connections=self.endpoint.connections_established,
             network_bytes_sent=counters.bytes_out,

@@ -40,6 +40,7 @@ from cretonode.node.finality import Finality
 from cretonode.node.inbox import Inbox
 from cretonode.node.links import Links
 from cretonode.node.performer import Performer
+from cretonode.node.progress import Progress
 from cretonode.node.retaker import Retaker
 from cretonode.node.server import SlotServer
 from cretonode.node.service import READ_THREADS, Service
@@ -173,6 +174,7 @@ async def _work(
         await work.start(parts.driver.run, name="driver")
         work.start_soon(parts.driver.retaker.run, name="retaker")
         work.start_soon(watch_quorum, parts.service, name="quorum watch")
+        work.start_soon(parts.service.progress.run, name="catch-up progress")
         async with trio.open_nursery() as faces:
             with _step("api"):
                 http, metrics = await serve_faces(
@@ -300,6 +302,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         links=links,
         peer_links=peers,
         judgement=bans,
+        progress=Progress(replica, finality),
         clock=clock,
         limiter=readers,
     )

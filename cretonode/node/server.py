@@ -4,13 +4,12 @@ Bulk goes only as fast as the peer takes it, and never in a vote's way.
 """
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final, Never, Protocol
 
 import trio
 
 from cretonode.core.effects import Serve
-from cretonode.core.messages import CommitCertificate, VertexMessage
+from cretonode.core.messages import Message, SlotHeaders, VertexMessage
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
 from cretonode.network.frames import Priority
 from cretonode.network.peers import Peers
@@ -18,7 +17,8 @@ from cretonode.node.links import Links
 from cretonode.wire.messages import encode_message
 
 REQUESTS_MAX: Final = 8  # of one peer, waiting; more are dropped, and asked again
-CHUNK_MESSAGES: Final = 16  # read from the database at a time
+CHUNK_MESSAGES: Final = 64  # read from the database at a time
+CHUNK_BYTES: Final = 512 * 1024  # or so many, and the message that exceeds them
 
 
 class ServableStore(Protocol):
@@ -27,10 +27,8 @@ class ServableStore(Protocol):
     def serve_vertices(self, hashes: tuple[VertexHash, ...]) -> Iterator[VertexMessage]:
         """Yield those of `hashes` that are stored, with their payloads."""
 
-    def serve_slots(
-        self, first: SequenceNumber, count: int
-    ) -> Iterator[VertexMessage | CommitCertificate]:
-        """Yield what the sequences ordered, then a certificate for the last of them."""
+    def serve_headers(self, first: SequenceNumber, count: int) -> SlotHeaders:
+        """Return the headers of what the sequences ordered, and what proves them."""
 
 
 class SlotServer:
@@ -67,11 +65,7 @@ class SlotServer:
 
     async def _serve_one(self, request: Serve, peers: Peers) -> None:
         channel = self._links.channels[request.peer]
-        stored: Iterator[VertexMessage | CommitCertificate]
-        if request.count:
-            stored = self._store.serve_slots(request.first, request.count)
-        else:
-            stored = self._store.serve_vertices(request.vertices)
+        stored = self._stored(request)
         while True:
             chunk = await trio.to_thread.run_sync(_read_chunk, stored, limiter=self._limiter)
             if not chunk:
@@ -85,6 +79,19 @@ class SlotServer:
             await channel.wait_packed(Priority.BULK)
             await connection.wait_drained(Priority.BULK)
 
+    def _stored(self, request: Serve) -> Iterator[Message]:
+        """Yield the answer, each message read when it is asked for."""
+        if request.count:
+            yield self._store.serve_headers(request.first, request.count)
+        yield from self._store.serve_vertices(request.vertices)
 
-def _read_chunk(stored: Iterator[VertexMessage | CommitCertificate]) -> list[bytes]:
-    return [encode_message(message) for message in islice(stored, CHUNK_MESSAGES)]
+
+def _read_chunk(stored: Iterator[Message]) -> list[bytes]:
+    chunk: list[bytes] = []
+    size = 0
+    for message in stored:
+        chunk.append(encode_message(message))
+        size += len(chunk[-1])
+        if len(chunk) >= CHUNK_MESSAGES or size >= CHUNK_BYTES:
+            break
+    return chunk

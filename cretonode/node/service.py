@@ -38,11 +38,11 @@ from cretonode.node.clock import Clock
 from cretonode.node.finality import Finality
 from cretonode.node.judgement_views import JudgementViews
 from cretonode.node.links import Links
+from cretonode.node.progress import Progress
 from cretonode.storage.schema import Slot
 from cretonode.storage.store import Store
 
 READ_THREADS: Final = 4
-BEHIND_SEQUENCES: Final = 64  # further behind, the node is not ready to be asked
 
 Answer = TypeVar("Answer")
 
@@ -61,6 +61,7 @@ class Service:
     links: Links
     peer_links: Peers
     judgement: Bans
+    progress: Progress
     clock: Clock
     limiter: trio.CapacityLimiter
 
@@ -226,10 +227,7 @@ class Service:
         lacking = self.quorum_lacking()
         if lacking:
             return lacking
-        behind = self.replica.catch_up.target - state.final
-        if behind > BEHIND_SEQUENCES:
-            return f"catching up: {behind} sequences behind"
-        return ""
+        return self.progress.describe()
 
     def peers(self) -> tuple[PeerView, ...]:
         """See NodePort."""

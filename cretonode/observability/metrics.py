@@ -43,6 +43,12 @@ class MetricsSample:
     equivocations: int
     invalid_signatures: int
     signatures_verified: int
+    # catching up
+    catch_up_remaining: int
+    catch_up_vertices: int
+    catch_up_bytes: int
+    catch_up_failures: int
+    # Byzantine behaviour, judged
     violations: Mapping[str, float] = field(default_factory=dict)  # by type
     reputation: Mapping[str, float] = field(default_factory=dict)  # by node name
     banned_nodes: int | None = None
@@ -265,6 +271,30 @@ METRICS: Final = (
         Kind.COUNTER,
         "Signatures of peers that verified.",
         lambda s: s.signatures_verified,
+    ),
+    Definition(
+        "cretoai_catch_up_remaining_sequences",
+        Kind.GAUGE,
+        "Sequences that are certified elsewhere and not final here.",
+        lambda s: s.catch_up_remaining,
+    ),
+    Definition(
+        "cretoai_catch_up_vertices_total",
+        Kind.COUNTER,
+        "Vertices fetched from peers to catch up.",
+        lambda s: s.catch_up_vertices,
+    ),
+    Definition(
+        "cretoai_catch_up_bytes_total",
+        Kind.COUNTER,
+        "Payload and signature bytes of these vertices.",
+        lambda s: s.catch_up_bytes,
+    ),
+    Definition(
+        "cretoai_catch_up_failures_total",
+        Kind.COUNTER,
+        "Answers of peers to catch-up requests that were wrong, late or not whole.",
+        lambda s: s.catch_up_failures,
     ),
     Definition(
         "cretoai_refused_total",

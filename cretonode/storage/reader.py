@@ -250,6 +250,15 @@ class Reader:
             return self._certificate(value, CheckpointCertificate)
         return None
 
+    def checkpoint_between(
+        self, first: SequenceNumber, last: SequenceNumber
+    ) -> CheckpointCertificate | None:
+        """Return the newest stable checkpoint of `first` to `last`, both included."""
+        low, high = encode_number(first), encode_number(last + 1)
+        for _, value in self.backend.scan(Family.CHECKPOINTS, low, high, backward=True):
+            return self._certificate(value, CheckpointCertificate)
+        return None
+
     def newest_checkpoint(self) -> CheckpointCertificate | None:
         """Return the newest stable checkpoint."""
         for _, value in self.backend.scan(Family.CHECKPOINTS, backward=True):

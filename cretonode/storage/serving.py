@@ -1,51 +1,90 @@
-"""What a peer that asks for a range of sequences is sent.
+"""What a peer that asks for a range of sequences is sent: headers, and what proves them.
 
-Vertices in their order and then one commit certificate, which finalizes all of them: the chain of
-first parents covers what is below it. Source: DESIGN section 2, Catch-up.
+Vertices with their payloads are asked for by hash afterwards. Source: DESIGN section 2, Catch-up;
+docs/spec/consensus.md, section 7.2.
 """
 
-from collections.abc import Iterator
-
-from cretonode.core.messages import CommitCertificate, VertexMessage
+from cretonode.core.messages import CommitCertificate, SlotHeaders
+from cretonode.dag.vertex import Vertex
 from cretonode.errors import CorruptionError
-from cretonode.identifiers import SequenceNumber
+from cretonode.identifiers import SequenceNumber, VertexHash
+from cretonode.limits import HEADERS_BYTES_MAX, HEADERS_MAX
 from cretonode.storage.reader import Reader
 
 
-def serve_slots(
-    reader: Reader, first: SequenceNumber, count: int
-) -> Iterator[VertexMessage | CommitCertificate]:
-    """Yield the vertices of the sequences from `first` on, then a certificate of the last one.
+def read_headers(reader: Reader, first: SequenceNumber, count: int) -> SlotHeaders:
+    """Return the headers of at most `count` whole sequences from `first` on, and what proves them.
 
-    Shape: nothing when `first` is not final. Else all of `count` sequences and at most as many
-    more, up to the next that has a certificate; or, when there is none so near, fewer, up to the
-    last that has; or, when none of them has, more.
+    Shape: as many sequences as fit; above them anchors alone, up to the next that has a
+    certificate; when there is none or they do not fit, fewer sequences, up to the last that has;
+    nothing, when none of them has. No whole sequence, when the first does not fit.
     Raises: CorruptionError, StorageError.
     """
-    certificate = _last_served(reader, first, count)
-    if certificate is None:
-        return
-    for slot in reader.finalized_range(first, certificate.sequence):
-        for vertex in slot.vertices:
-            message = reader.get_message(vertex)
-            if message is None:
-                raise CorruptionError(
-                    f"database {reader.backend.path}: vertex {vertex.hex()} of sequence "
-                    f"{slot.sequence} or its payload is missing"
-                )
-            yield message
-    yield certificate
-
-
-def _last_served(reader: Reader, first: SequenceNumber, count: int) -> CommitCertificate | None:
     final = reader.final_sequence()
     if not 1 <= first <= final or count < 1:
+        return _nothing(first)
+    slots: list[tuple[Vertex, ...]] = []
+    room = Room()
+    for slot in reader.finalized_range(first, SequenceNumber(min(first + count - 1, final))):
+        vertices = tuple(_must_have(reader, vertex) for vertex in slot.vertices)
+        if not room.take(vertices):
+            break
+        slots.append(vertices)
+    last = SequenceNumber(first + len(slots) - 1)
+    # What became final after `final` was read is of no concern here.
+    above = next(reader.certificates(max(last, first), final), None)
+    anchors = None if above is None else _anchors(reader, last, above, room)
+    if above is None or anchors is None:
+        above = next(reader.certificates(first, last, backward=True), None)
+        if above is None:
+            return _nothing(first)
+        anchors = ()
+        last = above.sequence
+    return SlotHeaders(
+        first=first,
+        certificate=above,
+        checkpoint=reader.checkpoint_between(first, last),
+        headers=tuple(vertex for slot in slots[: last - first + 1] for vertex in slot),
+        anchors=anchors,
+    )
+
+
+class Room:
+    """How much more fits one answer."""
+
+    def __init__(self) -> None:
+        self._count = HEADERS_MAX
+        self._bytes = HEADERS_BYTES_MAX
+
+    def take(self, vertices: tuple[Vertex, ...]) -> bool:
+        """Count `vertices` in; False, and nothing is changed, when they do not fit."""
+        size = sum(len(vertex.header()) for vertex in vertices)
+        if len(vertices) > self._count or size > self._bytes:
+            return False
+        self._count -= len(vertices)
+        self._bytes -= size
+        return True
+
+
+def _anchors(
+    reader: Reader, last: SequenceNumber, certificate: CommitCertificate, room: Room
+) -> tuple[Vertex, ...] | None:
+    """Return the anchors above `last` up to the certified one; None when they do not fit."""
+    if certificate.sequence - last > HEADERS_MAX:
         return None
-    # More rather than fewer: a peer that got less than it asked for waits for the rest. What
-    # became final after `final` was read is of no concern here.
-    last = SequenceNumber(min(first + count - 1, final))
-    above = next(reader.certificates(last, final), None)
-    if above is not None and above.sequence < last + count:
-        return above
-    inside = next(reader.certificates(first, last, backward=True), None)
-    return inside if inside is not None else above
+    slots = reader.finalized_range(SequenceNumber(last + 1), certificate.sequence)
+    found = tuple(_must_have(reader, slot.anchor) for slot in slots)
+    return found if room.take(found) else None
+
+
+def _must_have(reader: Reader, vertex: VertexHash) -> Vertex:
+    stored = reader.get_vertex(vertex)
+    if stored is None:
+        raise CorruptionError(
+            f"database {reader.backend.path}: vertex {vertex.hex()} is final and missing"
+        )
+    return stored.vertex
+
+
+def _nothing(first: SequenceNumber) -> SlotHeaders:
+    return SlotHeaders(first=first, certificate=None, checkpoint=None, headers=(), anchors=())

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, assert_never
 
 from cretonode.core import effects
 from cretonode.core.committee import Parameters
-from cretonode.core.messages import CommitCertificate, VertexMessage
+from cretonode.core.messages import SlotHeaders, VertexMessage
 from cretonode.core.records import Promises
 from cretonode.core.state import Restored
 from cretonode.crypto.hashing import hash_of
@@ -26,6 +26,7 @@ from cretonode.identifiers import (
     TransactionId,
     VertexHash,
 )
+from cretonode.limits import FETCH_SLOTS_MAX
 from cretonode.storage.backend import Backend
 from cretonode.storage.identity import Identity, difference
 from cretonode.storage.journal import JournalMarker
@@ -40,7 +41,7 @@ from cretonode.storage.schema import (
     encode_number,
     retake_key,
 )
-from cretonode.storage.serving import serve_slots
+from cretonode.storage.serving import read_headers
 from cretonode.storage.transactions import UNINDEXED_SLOTS_MAX, TransactionIndex, find_id
 from cretonode.storage.turn import Memory, Turn
 
@@ -100,7 +101,9 @@ class Store(Reader):
         on. Nothing has changed when this raises. Raises: StorageError.
         """
         assert self._complete, "restore before the first turn, or transactions stay unindexed"
-        rows = Turn(self, self._memory, self.parameters.checkpoint_interval, self.backend.batch())
+        # A range that a peer asks for must find a certificate near its end.
+        spacing = min(self.parameters.checkpoint_interval, FETCH_SLOTS_MAX)
+        rows = Turn(self, self._memory, spacing, self.backend.batch())
         for effect in turn:
             match effect:
                 case effects.Store():
@@ -228,11 +231,9 @@ class Store(Reader):
         """Return those of `transactions` executed in a sequence above `since`. Blocks."""
         return self.index.executed_since(transactions, since)
 
-    def serve_slots(
-        self, first: SequenceNumber, count: int
-    ) -> Iterator[VertexMessage | CommitCertificate]:
-        """Yield what a peer needs to finalize a range: see `serving.serve_slots`. Reads lazily."""
-        return serve_slots(self, first, count)
+    def serve_headers(self, first: SequenceNumber, count: int) -> SlotHeaders:
+        """Return what proves a range of sequences: see `serving.read_headers`."""
+        return read_headers(self, first, count)
 
     def serve_vertices(self, hashes: Sequence[VertexHash]) -> Iterator[VertexMessage]:
         """Yield those of `hashes` that are stored. Reads lazily."""

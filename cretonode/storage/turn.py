@@ -46,7 +46,7 @@ class Turn:
 
     reader: Reader
     memory: Memory
-    checkpoint_interval: int
+    certificate_spacing: int
     batch: Batch
     slots: list[tuple[SequenceNumber, tuple[VertexIds, ...]]] = field(default_factory=list)
     _stored: dict[VertexHash, bytes] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class Turn:
         sequence = effect.certificate.sequence
         value = encode_certificate(effect.certificate)
         self.batch.put(Family.CHECKPOINTS, encode_number(sequence), value)
-        for dropped in superfluous(self._certificates, sequence, self.checkpoint_interval):
+        for dropped in superfluous(self._certificates, sequence, self.certificate_spacing):
             self.batch.delete(Family.CERTIFICATES, encode_number(dropped))
         self._certificates = [s for s in self._certificates if s >= sequence]
         self.batch.put(Family.STATE, StateKey.THINNED.encode(), encode_number(sequence))

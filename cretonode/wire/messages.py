@@ -24,6 +24,7 @@ from cretonode.core.messages import (
     PrepareCertificate,
     PrePrepare,
     Rejoin,
+    SlotHeaders,
     SlotStatus,
     Status,
     Suspect,
@@ -33,12 +34,13 @@ from cretonode.core.messages import (
 )
 from cretonode.crypto.canonical import Value, encode
 from cretonode.dag.payload import checked_ids_untrusted
-from cretonode.dag.vertex import header_untrusted
+from cretonode.dag.vertex import Vertex, header_untrusted
 from cretonode.errors import MalformedMessage
 from cretonode.identifiers import AuthorIndex, Digest, VertexHash
 from cretonode.limits import (
     FETCH_HASHES_MAX,
     FETCH_SLOTS_MAX,
+    HEADERS_MAX,
     PAYLOAD_BYTES_MAX,
     SIGNATURE_BYTES,
     VALIDATORS_MAX,
@@ -71,6 +73,7 @@ NUMBERS: Final[dict[type[Message], int]] = {
     Rejoin: 18,
     Attestation: 19,
     Evidence: 22,
+    SlotHeaders: 20,
 }
 
 BITMAP_BYTES_MAX: Final = VALIDATORS_MAX // 8
@@ -120,18 +123,8 @@ def _values(message: Message) -> Sequence[Value]:
             return [*fields.new_view_value(message), signature]
         case PrepareCertificate() | CommitCertificate():
             return fields.order_certificate_value(message)
-        case Rejoin():
-            signature = fields.signature_value(message.signature)
-            return [message.nonce, message.until, message.author, signature]
-        case Attestation():
-            return [
-                message.about,
-                message.nonce,
-                message.view,
-                message.index,
-                message.author,
-                fields.signature_value(message.signature),
-            ]
+        case Rejoin() | Attestation():
+            return _amnesia_values(message)
         case CheckpointCertificate():
             return fields.checkpoint_certificate_value(message)
         case Evidence():
@@ -144,8 +137,24 @@ def _values(message: Message) -> Sequence[Value]:
         case FetchSlots(first=first, count=count):
             assert 1 <= count <= FETCH_SLOTS_MAX, count
             return [first, count]
+        case SlotHeaders():
+            return _slot_headers_values(message)
         case _:
             assert_never(message)
+
+
+def _amnesia_values(message: Rejoin | Attestation) -> Sequence[Value]:
+    signature = fields.signature_value(message.signature)
+    if isinstance(message, Rejoin):
+        return [message.nonce, message.until, message.author, signature]
+    return [
+        message.about,
+        message.nonce,
+        message.view,
+        message.index,
+        message.author,
+        signature,
+    ]
 
 
 def _status_values(message: Status) -> Sequence[Value]:
@@ -161,6 +170,18 @@ def _status_values(message: Status) -> Sequence[Value]:
             for slot in message.slots
         ],
         message.newest,
+    ]
+
+
+def _slot_headers_values(message: SlotHeaders) -> Sequence[Value]:
+    assert len(message.headers) + len(message.anchors) <= HEADERS_MAX, len(message.headers)
+    certificate, checkpoint = message.certificate, message.checkpoint
+    return [
+        message.first,
+        None if certificate is None else fields.order_certificate_value(certificate),
+        None if checkpoint is None else fields.checkpoint_certificate_value(checkpoint),
+        [vertex.header() for vertex in message.headers],
+        [vertex.header() for vertex in message.anchors],
     ]
 
 
@@ -295,6 +316,32 @@ def _fetch_slots_untrusted(items: Sequence[Value]) -> FetchSlots:
     )
 
 
+def _slot_headers_untrusted(items: Sequence[Value]) -> SlotHeaders:
+    first, certificate, checkpoint, headers, anchors = items
+    return SlotHeaders(
+        first=fields.sequence_untrusted(first),
+        certificate=None
+        if certificate is None
+        else fields.order_certificate_untrusted(
+            CommitCertificate, fields.items_untrusted("a certificate", certificate, 4)
+        ),
+        checkpoint=None
+        if checkpoint is None
+        else fields.checkpoint_certificate_untrusted(
+            fields.items_untrusted("a checkpoint certificate", checkpoint, 3)
+        ),
+        headers=_headers_untrusted(headers, HEADERS_MAX),
+        anchors=_headers_untrusted(anchors, HEADERS_MAX),
+    )
+
+
+def _headers_untrusted(value: Value, high: int) -> tuple[Vertex, ...]:
+    return tuple(
+        header_untrusted(fields.bytes_untrusted("header", header, HEADER_BYTES_MAX))
+        for header in fields.list_untrusted("headers", value, high)
+    )
+
+
 _DECODERS: Final[Decoders[Message]] = {
     NUMBERS[VertexMessage]: (3, _vertex_untrusted),
     NUMBERS[PrePrepare]: (5, partial(_vote_untrusted, PrePrepare)),
@@ -316,5 +363,6 @@ _DECODERS: Final[Decoders[Message]] = {
     NUMBERS[Rejoin]: (4, _rejoin_untrusted),
     NUMBERS[Attestation]: (6, _attestation_untrusted),
     NUMBERS[Evidence]: (2, evidence_untrusted),
+    NUMBERS[SlotHeaders]: (5, _slot_headers_untrusted),
 }
 assert _DECODERS.keys() == set(NUMBERS.values())

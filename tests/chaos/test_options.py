@@ -9,7 +9,7 @@ from cretonode.errors import ConfigError
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "expected one of: kill, interrupt, rounds, leader"),
+        ([], "expected one of: kill, interrupt, rounds, join, leader"),
         (["explode"], "expected one of"),
         (["kill", "rounds=3"], "unknown: rounds; allowed: n, rate"),
         (["kill", "n=2"], "n is '2'; expected 3 to 31"),

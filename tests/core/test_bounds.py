@@ -29,6 +29,7 @@ from cretonode.limits import (
     AUTHOR_HELD_MAX,
     AUTHOR_ORPHANS_MAX,
     AUTHOR_UNFINAL_MAX,
+    BEHIND_SEQUENCES,
     DETECTOR_CHECKPOINTS_MAX,
     DETECTOR_VIEWS_MAX,
     EVIDENCE_PER_AUTHOR_MAX,
@@ -170,7 +171,9 @@ BOUNDS: Final[dict[str, Bound]] = {
     "Checkpoints._votes": Bound(
         lambda r: r.checkpoints._votes, lambda r: n(r) * (checkpoints(r) + 1), 4
     ),
-    "Execution.waiting": Bound(lambda r: r.execution.waiting, lambda r: 2 * window(r)),
+    "Execution.waiting": Bound(
+        lambda r: r.execution.waiting, lambda r: 2 * window(r), BEHIND_SEQUENCES
+    ),
     # --- sequences behind finality
     "Execution.anchors": Bound(lambda r: r.execution.anchors, recent, 16),
     "Dedup._by_sequence": Bound(
@@ -223,6 +226,21 @@ ELSEWHERE: Final = {
     "core/attester.py Attester._answers": "one of each validator",
     "core/attester.py Attester._answered_ms": "one of each validator",
     "core/attester.py Attester._allowances": "one of each validator",
+    "core/bodies.py Bodies._by_hash": "tests/core/test_catch_up.py::"
+    "test_headers_are_not_asked_for_without_end",
+    "core/bodies.py Bodies._order": "tests/core/test_catch_up.py::"
+    "test_no_more_than_the_window_is_asked_for_or_held",
+    "core/bodies.py Bodies._unasked": "at most those of `_by_hash`",
+    "core/bodies.py Bodies._requests": "tests/core/test_catch_up.py::"
+    "test_a_peer_has_no_more_than_its_requests_under_way",
+    "core/bodies.py Request.lacking": "at most FETCH_HASHES_MAX: what one request names",
+    "core/catch_up.py Asked.unsure": "parents that the headers of one answer name",
+    "core/catch_up.py CatchUp._stable": "one of each range that is certified and not final",
+    "core/execution.py Execution.proven": "tests/core/test_catch_up.py::"
+    "test_headers_are_not_asked_for_without_end",
+    "core/intake.py Intake.certified": "those of `Bodies._by_hash`, and handed on and not final",
+    "core/suppliers.py Suppliers.finals": "one of each validator",
+    "core/suppliers.py Suppliers._records": "one of each validator",
     "core/state.py State.amnesiacs": "one of each validator",
     "core/loners.py Pauses._times": "tests/core/test_loners.py::"
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
@@ -273,6 +291,7 @@ ELSEWHERE: Final = {
     "node/links.py Links.heard": "one of each validator",
     "node/links.py Links._index_of": "one of each validator",
     "node/links.py Links._silent": "one of each validator",
+    "node/progress.py Progress._samples": "a deque with a length",
     "node/retaker.py Retaker._retakes": "tests/core/test_bounds.py::own_batches",
     "node/retaker.py Retaker._under_way": "tests/core/test_bounds.py::own_batches",
     "node/server.py SlotServer._queues": "tests/node/test_server.py::"
@@ -327,7 +346,6 @@ TIGHT: Final[dict[str, dict[str, int]]] = {
     },
     "old_parents": {"Graph.final": 2 * FINAL_RECALLED_MAX + 60},
     "rising_indexes": {"Intake._by_index": INDEXES_MAX + 60},
-    "far_ahead": {"Graph.orphans": FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX + AUTHOR_ORPHANS_MAX},
     "long_run": {"Graph.final": 4 * 20, "Intake._by_index": 4 * 20 + 2 * AUTHOR_UNFINAL_MAX},
     "in_flight": {"Intake._wants": 8},
 }
@@ -438,7 +456,7 @@ def certificates(tested: Driven) -> Flood:
 
 
 def far_ahead(tested: Driven) -> Flood:
-    """The peer that was asked for a range sends vertices without their parents."""
+    """Peers send vertices without their parents to a replica that is far behind."""
     for peer in (0, LIAR, 3):
         tested.step(PeerConnected(ValidatorIndex(peer)))
         tested.hear(

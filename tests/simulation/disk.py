@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from cretonode.core.committee import Committee
 from cretonode.core.effects import Effect, Finalize, Persist, Retake, Say, Stable, Store
 from cretonode.core.merkle_log import MerkleLog
-from cretonode.core.messages import CommitCertificate, VertexMessage
+from cretonode.core.messages import (
+    CheckpointCertificate,
+    CommitCertificate,
+    SlotHeaders,
+    VertexMessage,
+)
 from cretonode.core.records import Record, fold
 from cretonode.core.state import Restored
 from cretonode.dag.graph import FinalVertex, genesis_vertex
@@ -34,11 +39,14 @@ class Tables:
     final: dict[VertexHash, FinalVertex] = field(default_factory=dict)
     sequences: dict[SequenceNumber, Finalize] = field(default_factory=dict)
     retakes: dict[VertexHash, Retake] = field(default_factory=dict)
+    checkpoints: dict[SequenceNumber, CheckpointCertificate] = field(default_factory=dict)
 
     def apply(self, effect: Effect | Retaken) -> None:
         match effect:
             case Store(message):
                 self.vertices[message.vertex.hash] = message
+            case Stable(certificate):
+                self.checkpoints[certificate.sequence] = certificate
             case Finalize():
                 self.sequences[effect.sequence] = effect
                 for vertex in effect.vertices:
@@ -139,19 +147,33 @@ class Disk:
             certificate=self._highest_certificate(),
         )
 
-    def slots(self, first: SequenceNumber, count: int) -> list[VertexMessage | CommitCertificate]:
-        """What answers a range request: vertices in order, then a certificate for the last."""
-        answer: list[VertexMessage | CommitCertificate] = []
-        sequence = first
-        certified = None
-        while sequence in self.tables.sequences and sequence < first + 2 * count:
-            slot = self.tables.sequences[sequence]
-            answer += [self.tables.vertices[v.hash] for v in slot.vertices]
-            certified = slot.certificate
-            if certified is not None and sequence >= first + count - 1:
-                break
-            sequence = SequenceNumber(sequence + 1)
-        return [*answer, certified] if certified is not None else answer
+    def headers(self, first: SequenceNumber, count: int) -> SlotHeaders:
+        """What answers a range request: as `storage.serving.read_headers`, without its bounds."""
+        sequences = self.tables.sequences
+        last = SequenceNumber(first + count - 1)
+        while last >= first and last not in sequences:
+            last = SequenceNumber(last - 1)
+        top = last
+        while top in sequences and sequences[top].certificate is None:
+            top = SequenceNumber(top + 1)
+        if top not in sequences:  # nothing above the range is certified
+            while last >= first and sequences[last].certificate is None:
+                last = SequenceNumber(last - 1)
+            top = last
+        certificate = sequences[top].certificate if last >= first else None
+        if certificate is None:
+            return SlotHeaders(
+                first=first, certificate=None, checkpoint=None, headers=(), anchors=()
+            )
+        whole = [SequenceNumber(s) for s in range(first, last + 1)]
+        stable = [self.tables.checkpoints[s] for s in whole if s in self.tables.checkpoints]
+        return SlotHeaders(
+            first=first,
+            certificate=certificate,
+            checkpoint=stable[-1] if stable else None,
+            headers=tuple(vertex for s in whole for vertex in sequences[s].vertices),
+            anchors=tuple(sequences[SequenceNumber(s)].anchor for s in range(last + 1, top + 1)),
+        )
 
     def _highest_certificate(self) -> CommitCertificate | None:
         certified = [f.certificate for f in self.tables.sequences.values() if f.certificate]

@@ -353,7 +353,7 @@ class World:
         vertices = node.disk.tables.vertices
         found: list[Message] = [vertices[v] for v in effect.vertices if v in vertices]
         if effect.count:
-            found += node.disk.slots(effect.first, effect.count)
+            found.append(node.disk.headers(effect.first, effect.count))
         return found
 
     def _say(self, node: Node, statement: Statement, to: ValidatorIndex | None = None) -> None:

@@ -20,6 +20,7 @@ from cretonode.core.messages import (
     PrePrepare,
     Rejoin,
     Signed,
+    SlotHeaders,
     SlotStatus,
     Status,
     Suspect,
@@ -182,6 +183,7 @@ EVIDENCE_STATEMENTS = st.one_of(
     CHECKPOINTS,
 ).map(brief)
 
+HEADERS = st.lists(vertex_messages().map(lambda message: message.vertex), max_size=3).map(tuple)
 MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
     VertexMessage: vertex_messages(),
     PrePrepare: votes_of(PrePrepare),
@@ -219,6 +221,14 @@ MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
         signature=SIGNATURES,
     ),
     Evidence: st.builds(Evidence, first=EVIDENCE_STATEMENTS, second=EVIDENCE_STATEMENTS),
+    SlotHeaders: st.builds(
+        SlotHeaders,
+        first=SEQUENCES,
+        certificate=st.none() | COMMIT_CERTIFICATES,
+        checkpoint=st.none() | CHECKPOINT_CERTIFICATES,
+        headers=HEADERS,
+        anchors=HEADERS,
+    ),
 }
 MESSAGES: st.SearchStrategy[Message] = st.one_of(*MESSAGE_OF.values())
 

@@ -29,6 +29,7 @@ from cretonode.core.messages import (
     PrePrepare,
     Rejoin,
     Signed,
+    SlotHeaders,
     SlotStatus,
     Statement,
     Status,
@@ -156,6 +157,7 @@ def new_view(*, proven: bool, signed: bytes) -> NewView:
 CHECKPOINT = CheckpointCertificate(
     sequence=SequenceNumber(128), digest=Digest(hash_of(b"log")), votes=VOTES
 )
+CERTIFICATE = CommitCertificate(view=BASE.view, sequence=BASE.sequence, anchor=ANCHOR, votes=VOTES)
 PREPARE = Prepare(
     view=View(4),
     sequence=SequenceNumber(70_000),
@@ -212,9 +214,7 @@ MESSAGES: dict[str, Message] = {
         signature=signature("checkpoint"),
     ),
     "a prepare certificate": PROOF,
-    "a commit certificate": CommitCertificate(
-        view=BASE.view, sequence=BASE.sequence, anchor=ANCHOR, votes=VOTES
-    ),
+    "a commit certificate": CERTIFICATE,
     "a checkpoint certificate": CHECKPOINT,
     "a status": Status(
         view=View(4),
@@ -263,6 +263,19 @@ MESSAGES: dict[str, Message] = {
     ),
     "evidence of two digests": evidence(digest_of("log"), digest_of("another log")),
     "a request for 64 sequences": FetchSlots(first=SequenceNumber(300), count=64),
+    "headers of a range, with its certificate and a checkpoint": SlotHeaders(
+        first=SequenceNumber(69_999),
+        certificate=CERTIFICATE,
+        checkpoint=CHECKPOINT,
+        headers=(
+            vertex_message([b"a"], 2, 0).vertex,
+            vertex_message([b"a", b"bc"], 3, 69_999).vertex,
+        ),
+        anchors=(vertex_message([], 4, 70_000).vertex,),
+    ),
+    "headers that nobody has": SlotHeaders(
+        first=SequenceNumber(300), certificate=None, checkpoint=None, headers=(), anchors=()
+    ),
 }
 
 RECORDS: dict[str, Record] = {

@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.simulation.byzantine.behaviour import Behaviour
+from tests.simulation.byzantine.catch_up import LiesInRanges, Stalls, Trickles
 from tests.simulation.byzantine.changing_views import (
     ForgesCertificates,
     Forgets,
@@ -41,4 +42,7 @@ BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "copies transactions": CopiesTransactions,
     "oversized": Oversized,
     "lies about height": LiesAboutHeight,
+    "lies in ranges": LiesInRanges,
+    "stalls": Stalls,
+    "trickles": Trickles,
 }

@@ -1,0 +1,123 @@
+"""Whom to ask next: every peer that is far enough, those that failed last.
+
+A peer that lied, stalled or trickled costs one timeout; then it is left alone for a while that
+doubles with each failure, and gets its turn only while nobody better is free.
+"""
+
+from dataclasses import dataclass, field
+
+from cretonode.core.state import State
+from cretonode.identifiers import SequenceNumber, ValidatorIndex
+from cretonode.limits import FETCH_BYTES_MAX, FETCH_REQUESTS_MAX
+
+FAILURES_MAX = 6  # the pause grows to at most 64 times the patience
+PATIENCE_DOUBLINGS_MAX = 3
+RATE_BYTES_PER_S_MIN = 1024 * 1024  # a slower answer is a trickle, unless the peer failed before
+SERVED_PER_FAILURE = 8  # so many good answers make up for one failure
+
+
+@dataclass(slots=True)
+class Record:
+    """How one peer did."""
+
+    failures: int = 0
+    served: int = 0  # since the last failure was forgiven
+    paused_until_ms: int = 0
+    under_way: int = 0
+    heard_ms: int = 0  # when something it was asked for last came
+
+
+@dataclass(slots=True)
+class Suppliers:
+    """Bound: one record for each validator."""
+
+    state: State
+    finals: dict[ValidatorIndex, SequenceNumber]  # how far each peer says it is
+    _records: dict[ValidatorIndex, Record] = field(default_factory=dict)
+    _turn: int = 0
+
+    @property
+    def patience_ms(self) -> int:
+        """How long silence may last after a request."""
+        return 4 * self.state.timing.fetch_timeout_ms
+
+    @property
+    def silence_ms(self) -> int:
+        """How long a peer may be silent: longer once all have failed, which an overload explains.
+
+        While one does well, the others get no more time: what they owe holds up all that follows.
+        """
+        fewest = min((self._record(p).failures for p in self.state.connected), default=0)
+        return self.patience_ms << min(fewest, PATIENCE_DOUBLINGS_MAX)
+
+    def limit_ms(self, peer: ValidatorIndex, size: int) -> int:
+        """How long an answer of `size` bytes may take as a whole, behind those asked for before."""
+        whole_ms = self.silence_ms + size * 1000 // RATE_BYTES_PER_S_MIN
+        return whole_ms * (1 + self._record(peer).under_way)
+
+    def heard_ms(self, peer: ValidatorIndex) -> int:
+        """When something that `peer` was asked for last came from it."""
+        return self._record(peer).heard_ms
+
+    def heard(self, peer: ValidatorIndex) -> None:
+        """Note that something it was asked for came from `peer`."""
+        self._record(peer).heard_ms = self.state.now_ms
+
+    def choose(self, sequence: SequenceNumber) -> ValidatorIndex | None:
+        """Return whom to ask for what `sequence` ordered; None while nobody is free."""
+        state = self.state
+        able = [peer for peer in sorted(state.connected) if self.finals.get(peer, 0) >= sequence]
+        rested = [p for p in able if self._record(p).paused_until_ms <= state.now_ms]
+        # When all have failed, the way to some of them may be slow: none is given up for good.
+        free = [p for p in rested or able if self._record(p).under_way < FETCH_REQUESTS_MAX]
+        if not free:
+            return None
+        size = state.committee.size
+        return min(
+            free,
+            key=lambda p: (
+                self._record(p).failures,
+                self._record(p).under_way,
+                (p - self._turn) % size,
+            ),
+        )
+
+    def bytes_max(self, peer: ValidatorIndex) -> int:
+        """Return how much to ask `peer` for at once: less after each failure, for a slow way."""
+        return FETCH_BYTES_MAX >> self._record(peer).failures
+
+    def asked(self, peer: ValidatorIndex) -> None:
+        """Note a request; the next of equals gets the next one."""
+        self._record(peer).under_way += 1
+        self._turn = peer + 1
+
+    def ended(self, peer: ValidatorIndex) -> None:
+        """Note that a request is over, whatever came of it."""
+        self._record(peer).under_way -= 1
+
+    def served(self, peer: ValidatorIndex) -> None:
+        """Note an answer that was whole and in time."""
+        record = self._record(peer)
+        record.served += 1
+        if record.failures and record.served >= SERVED_PER_FAILURE:
+            record.failures -= 1
+            record.served = 0
+
+    def failed(self, peer: ValidatorIndex) -> None:
+        """Note a lie, a silence or a trickle: this peer comes last for a while."""
+        record = self._record(peer)
+        record.failures = min(record.failures + 1, FAILURES_MAX)
+        record.served = 0
+        record.paused_until_ms = self.state.now_ms + (self.patience_ms << record.failures)
+
+    def next_rested_ms(self) -> int | None:
+        """When the next pause of a connected peer ends."""
+        pauses = [
+            record.paused_until_ms
+            for peer, record in self._records.items()
+            if record.paused_until_ms > self.state.now_ms and peer in self.state.connected
+        ]
+        return min(pauses, default=None)
+
+    def _record(self, peer: ValidatorIndex) -> Record:
+        return self._records.setdefault(peer, Record())
