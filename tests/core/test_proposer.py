@@ -341,12 +341,12 @@ def test_a_batch_taken_long_ago_goes_into_a_plain_vertex() -> None:
 
 def test_a_node_a_dedup_window_behind_takes_no_batch() -> None:
     """What it made would come too late."""
-    tested = make_replica(1)
+    tested = make_replica(1, committee=committee_of(window=4, interval=2, dedup=4))
     assert tested.replica.wants_batch()
-    far = anchors(0, 16)
-    tested.hear(committed(0, far[14]))
+    far = anchors(0, 4)
+    tested.hear(committed(0, far[2]))
     assert tested.replica.wants_batch()
-    tested.hear(committed(0, far[15]))
+    tested.hear(committed(0, far[3]))
     assert not tested.replica.wants_batch()
 
 

@@ -1,5 +1,6 @@
 """What a node that is behind says of its way. SPEC C9."""
 
+from cretonode.core.dedup import Dedup
 from cretonode.node.batcher import Batcher
 from cretonode.node.finality import Finality
 from cretonode.node.progress import Progress
@@ -10,7 +11,7 @@ from tests.core.test_catch_up import BODIES, CHAIN, Network, behind, headers
 def progress(gap: int) -> tuple[Progress, Network]:
     tested, _ = behind(0, 2, 3, gap=gap)
     batcher = Batcher(
-        is_executed=lambda _: False,
+        executed=Dedup(window=8),
         wake=lambda: None,
         pending_max=10,
         interval_ms=1,
