@@ -154,12 +154,13 @@ class Intake:
         An author's wait starts anew with each of its vertices that becomes final: one that
         branches cannot make others wait for all its branches.
         """
-        waits = [
-            max(next(iter(seen.values())), self._served_ms.get(author, 0))
-            for author, seen in self._seen.items()
-            if seen and author not in self.state.equivocators
-        ]
-        return min(waits, default=None)
+        oldest: int | None = None
+        for author, seen in self._seen.items():
+            if seen and author not in self.state.equivocators:
+                since_ms = max(next(iter(seen.values())), self._served_ms.get(author, 0))
+                if oldest is None or since_ms < oldest:
+                    oldest = since_ms
+        return oldest
 
     def seen_ms(self, vertex: Vertex) -> int:
         """Return when an admitted vertex was first seen."""

@@ -39,7 +39,8 @@ def _search(name: str) -> tuple[str, Catch | None]:
     return name, catch(name, range(CATCH_WITHIN))
 
 
-def search_all(workers: int) -> Iterator[tuple[str, Catch | None]]:
-    """Yield, for each bug, the lowest seed that finds it."""
+def search_all(workers: int, only: str = "") -> Iterator[tuple[str, Catch | None]]:
+    """Yield, for each bug whose name begins with `only`, the lowest seed that finds it."""
     with Pool(workers) as pool:
-        yield from pool.imap_unordered(_search, MUTATIONS)
+        names = [name for name in MUTATIONS if name.startswith(only)]
+        yield from pool.imap_unordered(_search, names)
