@@ -97,8 +97,8 @@ def fired_in(outcomes: Sequence[Outcome]) -> Counter[str]:
     return fired
 
 
-def report(outcomes: Sequence[Outcome], wall_s: float, *, steps: int) -> int:
-    """Print what the seeds did, a line for each figure. Return 0 when all is as it must be."""
+def report(outcomes: Sequence[Outcome], wall_s: float, *, steps: int) -> bool:
+    """Print what the seeds did, a line for each figure. False when all is as it must be."""
     done = sum(outcome.steps for outcome in outcomes)
     cpu_s = max(sum(outcome.cpu_s for outcome in outcomes), 1e-9)
     simulated_s = sum(outcome.simulated_ms for outcome in outcomes) / 1000
@@ -106,15 +106,19 @@ def report(outcomes: Sequence[Outcome], wall_s: float, *, steps: int) -> int:
     lengths = sorted(outcome.steps for outcome in outcomes)
     failed = sorted(outcome.seed for outcome in outcomes if outcome.violation)
     acts, fired = acts_of(outcomes), fired_in(outcomes)
-    print(f"seeds         {len(outcomes)}, {len(outcomes) / max(wall_s, 1e-9):.2f} per second")
-    print(f"core steps    {done}, {done / cpu_s:.0f} per core-second, {done / wall_s:.0f} per second")
+    lies = ", ".join(f"{name} {count}" for name, count in sorted(acts.items())) or "none"
+    silent = marks.missing(fired)
+    print(f"seeds         {len(outcomes)}, {len(outcomes) / wall_s:.2f} per second")
+    print(
+        f"core steps    {done}, {done / wall_s:.0f} per second, {done / cpu_s:.0f} per core-second"
+    )
     print(f"  of a seed   min {lengths[0]}, median {median(lengths):.0f}, max {lengths[-1]}")
     print(f"view changes  {sum(changes)}; of a seed min {changes[0]}, median {median(changes):.0f}")
     print(f"simulated     {simulated_s:.0f} s in {wall_s:.1f} s, {cpu_s:.1f} core-seconds")
     print(f"sequences     {sum(outcome.sequences for outcome in outcomes)}")
     print(f"transactions  {sum(outcome.transactions for outcome in outcomes)}")
-    print(f"lies          {', '.join(f'{n} {c}' for n, c in sorted(acts.items())) or 'none'}")
-    print(f"marks         {len(marks.EXPECTED) - len(marks.missing(fired))} of {len(marks.EXPECTED)}")
+    print(f"lies          {lies}")
+    print(f"marks         {len(marks.EXPECTED) - len(silent)} of {len(marks.EXPECTED)} fired")
     print(f"violations    {len(failed)}{': seeds ' + str(failed) if failed else ''}")
     complaints = [f"{len(failed)} seeds show a violation"] if failed else []
     short = [o.seed for o in outcomes if o.steps < steps or o.view_changes < VIEW_CHANGES_MIN]
@@ -122,7 +126,7 @@ def report(outcomes: Sequence[Outcome], wall_s: float, *, steps: int) -> int:
         complaints.append(f"too short or without view changes: seeds {short}")
     if len(outcomes) >= LONG:
         complaints += [f"never acted: {name}" for name in BEHAVIOURS if not acts[name]]
-        complaints += [f"never fired: {name}" for name in marks.missing(fired)]
+        complaints += [f"never fired: {name}" for name in silent]
     for complaint in complaints:
         print(f"FAILED: {complaint}")
     return bool(complaints)

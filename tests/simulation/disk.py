@@ -134,7 +134,12 @@ class Disk:
         self._index()
         match statement:
             case PrePrepare() | Prepare():
-                return (Accepted, statement.view, statement.sequence, statement.anchor) in self._keys
+                return (
+                    Accepted,
+                    statement.view,
+                    statement.sequence,
+                    statement.anchor,
+                ) in self._keys
             case Commit():
                 return self._high >= (statement.view, statement.sequence)
             case ViewChange() | NewView():

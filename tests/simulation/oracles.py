@@ -3,11 +3,10 @@
 Source: SPEC C3 (agreement, liveness), C7 (exactly once), C8 (durable before sent).
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from cretonode.core.effects import Finalize
 from cretonode.core.messages import (
-    UNSIGNED,
     Checkpoint,
     Commit,
     NewView,
@@ -19,15 +18,9 @@ from cretonode.core.messages import (
     ViewChange,
 )
 from cretonode.core.records import (
-    Accepted,
     BaseAdopted,
-    HighCertificate,
-    OwnVertex,
     Promises,
     Record,
-    SaidCheckpoint,
-    SaidNewView,
-    SaidViewChange,
 )
 from cretonode.dag.payload import each_id
 from cretonode.identifiers import SequenceNumber, TransactionId, View

@@ -307,14 +307,11 @@ class World(Network):
             self._lie(node, node.behaviour, [])
 
     def _do(self, node: Node, effect: Effect) -> None:
-        lies = node.behaviour is not None  # then everything to be sent was sent already
+        if node.behaviour is not None and isinstance(effect, Send | Serve | Say):
+            if isinstance(effect, Say):  # what had to be sent was sent already
+                node.inbox.append(Received(node.me, effect.statement))
+            return
         match effect:
-            case Persist():
-                pass
-            case Send() | Serve() if lies:
-                pass
-            case Say(statement) if lies:
-                node.inbox.append(Received(node.me, statement))
             case Send(peer, message):
                 self.post(node, peer, message)
             case Serve(peer=peer):
@@ -329,6 +326,12 @@ class World(Network):
                 if isinstance(statement, VertexMessage) and node.honest:
                     self._acknowledge(node, statement.transaction_ids)
                 self._say(node, statement)
+            case _:
+                self._take_note(node, effect)
+
+    def _take_note(self, node: Node, effect: Effect) -> None:
+        """Judge and count the effects that ask nothing of the world."""
+        match effect:
             case Halt(cause) if node.honest:
                 raise Violation(f"{node.name} halts: {cause}")
             case Entered(view=view, cause=cause):
@@ -346,6 +349,8 @@ class World(Network):
                     mark(f"refused: {reason.name}")
             case Finalize(sequence=sequence, anchor=anchor):
                 self.note(f"{node.name} finalizes {sequence} {anchor.hash[:4].hex()}")
+            case _:
+                pass
 
     def _acknowledge(self, node: Node, ids: bytes) -> None:
         fresh = {TransactionId(ids[i : i + 32]) for i in range(0, len(ids), 32)}
