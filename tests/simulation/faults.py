@@ -29,6 +29,7 @@ class Faults:
     crashes_max: int  # honest nodes down at once
     amnesiacs_max: int  # honest nodes that may lose their journal for good
     deposes: bool  # there is a view change to be had
+    wished: tuple[str, ...] | None = None  # kinds of faults that shall come; None: drawn
     mean_ms: int = 0  # between faults, in a storm
     weights: dict[str, int] = field(default_factory=dict)
     over: bool = False
@@ -39,7 +40,9 @@ class Faults:
         """Draw the mix and let it happen."""
         rng, world = self.rng, self.world
         kinds = sorted(self._kinds())
-        self.weights = {kind: rng.choice((1, 3, 10)) for kind in kinds if rng.random() < 0.5}
+        drawn = [kind for kind in kinds if rng.random() < 0.5]
+        chosen = drawn if self.wished is None else self.wished
+        self.weights = {kind: rng.choice((1, 3, 10)) for kind in chosen}
         self.mean_ms = rng.choice((150, 500, 1_500, 4_000))
         if rng.random() < 0.3:
             self._drift()

@@ -1,7 +1,7 @@
 """The mutation gate: which seed catches which planted bug, and what the oracle said."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Pool
 
 from tests.simulation.mutations import MUTATIONS
@@ -21,7 +21,9 @@ class Catch:
 def catch(name: str, seeds: range | tuple[int, ...]) -> Catch | None:
     """Return the first of `seeds` that finds the bug called `name`."""
     mutation = MUTATIONS[name]
-    wish = Wish(size=4, liars=(mutation.liar,)) if mutation.liar else Wish()
+    wish = Wish(faults=mutation.faults)
+    if mutation.liar is not None:
+        wish = replace(wish, size=4, liars=(mutation.liar,))
     with mutation.plant():
         for seed in seeds:
             violation = play(seed, Scenario(seed, wish)).violation

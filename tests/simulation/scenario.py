@@ -78,6 +78,7 @@ class Wish:
     view_changes: int = VIEW_CHANGES_MIN  # likewise; committees of one or two have none
     size: int | None = None
     liars: tuple[str, ...] | None = None  # names of behaviours, one for each malicious validator
+    faults: tuple[str, ...] | None = None  # kinds of faults
 
 
 class Scenario:
@@ -111,6 +112,7 @@ class Scenario:
             crashes_max=self.size - quorum_of(self.size) - malicious,
             amnesiacs_max=max(0, faults - malicious),
             deposes=self.size > 1,
+            wished=wish.faults,
         )
         self.submitted = 0
         self.submits = True

@@ -153,15 +153,16 @@ class ForgesCertificates(LeavesViews):
 class TwoBases(HidesCertificate):
     """As leader, opens one view on two bases, each proved by another choice of view-changes.
 
-    In the view before its own it keeps its prepares to itself, so that the others' certificates
-    differ when they leave; its own view-change reports whatever makes a difference. Who asks again,
-    after a restart for example, is shown either base.
+    In the view before its own it keeps its prepares to itself: while somebody is away, nobody else
+    gets a certificate then. Its own view-change reports it, or hides it. Some of these liars show
+    everybody the same base, and the other one to who asks again, after a restart for example.
     """
 
     def __init__(self, setting: Setting) -> None:
         """Start without view-changes."""
         super().__init__(setting)
         self.rate = 1.0  # there is a choice seldom enough
+        self._patient = self.rng.random() < 0.5
         self._heard: defaultdict[View, dict[ValidatorIndex, ViewChange]] = defaultdict(dict)
         self._opening: tuple[int, NewView] | None = None
         self._shown: tuple[NewView, ...] = ()  # of the last view that was opened twice
@@ -184,9 +185,11 @@ class TwoBases(HidesCertificate):
         return self.to_all(statement)
 
     def sends(self, peer: ValidatorIndex, message: Message) -> list[Outgoing]:
-        """Show either base to who lacks one."""
+        """Show either base to who lacks one, and no certificate that others should not have."""
         if isinstance(message, NewView) and self._shown and self._shown[0].view == message.view:
             return [(peer, self.rng.choice(self._shown))]
+        if isinstance(message, Prepare | PrepareCertificate) and self._leads_next(message.view):
+            return []
         return super().sends(peer, message)
 
     def deadline_ms(self) -> int:
@@ -203,6 +206,9 @@ class TwoBases(HidesCertificate):
         if not openings or openings[0].base == openings[-1].base:
             return self.to_all(statement)
         low, high = self._shown = openings[0], openings[-1]
+        if self._patient:
+            self.acts += 1
+            return self.to_all(high)
         for peer in self.peers:
             second = high if peer in self.half else low
             self.later(self.rng.choice((5, 60, 300)), peer, second)
