@@ -1,7 +1,8 @@
 """Run seeds: `just simulate seeds=1000`, or one again: `seed=17 trace=yes`.
 
-`mutations=yes` searches, for every planted bug, the lowest seed that catches it; `twins=yes` plays
-two instances with one key over partitions and leaders. `workers=` processes share the work.
+`mutations=yes` searches, for every planted bug, the lowest seed that catches it; `only=` those
+whose names begin so. `twins=yes` plays two instances with one key: every plan of 4 views and 10,000
+of 8 (`views=`, `samples=`), or one again: `twins=2:15,3,0,5`. `workers=` processes share the work.
 """
 
 import sys
@@ -12,7 +13,7 @@ from multiprocessing import Pool
 from statistics import median
 from time import perf_counter
 
-from tests.simulation import marks
+from tests.simulation import marks, twins
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.gate import CATCH_WITHIN, search_all
 from tests.simulation.scenario import (
@@ -24,7 +25,8 @@ from tests.simulation.scenario import (
     play,
 )
 
-OPTIONS = ("seeds", "first", "seed", "steps", "trace", "workers", "mutations", "only")
+SEEDS_OPTIONS = ("seeds", "first", "seed", "steps", "trace", "workers")
+OPTIONS = (*SEEDS_OPTIONS, "mutations", "only", "twins", "views", "samples")
 LONG = 1_000  # seeds from which on every behaviour must have acted and every mark have fired
 
 
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     workers = int(options.get("workers", "2"))
     if options.get("mutations") == "yes":
         return search_mutations(workers, options.get("only", ""))
+    if "twins" in options:
+        views, samples = int(options.get("views", "4")), int(options.get("samples", "10000"))
+        return play_twins(workers, options["twins"], views, samples)
     steps = int(options.get("steps", STEPS_MIN))
     if "seed" in options:
         outcome = play_one(int(options["seed"]), steps=steps, traced=options.get("trace") == "yes")
@@ -79,6 +84,30 @@ def search_mutations(workers: int, only: str) -> int:
         print(f"{name:<24} {found}", flush=True)
     print(f"planted bugs not caught within {CATCH_WITHIN} seeds: {missed}")
     return missed > 0
+
+
+def play_twins(workers: int, which: str, views: int, samples: int) -> int:
+    """Play one case, or all of so many views and a sample of twice as many. 0: no violation."""
+    if which != "yes":
+        verdict = twins.verdict_of(twins.parse(which))
+        print(f"twins {which}: {verdict or 'no violation'}")
+        return verdict is not None
+    failed = 0
+    for name, cases in (
+        (f"every plan of {views} views", list(twins.enumerated(views))),
+        (f"sample of {2 * views} views", list(twins.sampled(2 * views, samples, seed=0))),
+    ):
+        began = perf_counter()
+        with Pool(workers) as pool:
+            verdicts = pool.imap(twins.verdict_of, cases, chunksize=16)
+            for case, verdict in zip(cases, verdicts, strict=True):
+                if verdict is not None:
+                    failed += 1
+                    print(f"twins {case}: {verdict}")
+                    print(f"  again: just simulate twins={case}", flush=True)
+        print(f"{name}: {len(cases)} cases in {perf_counter() - began:.0f} s", flush=True)
+    print(f"violations    {failed}")
+    return failed > 0
 
 
 def acts_of(outcomes: Sequence[Outcome]) -> Counter[str]:
