@@ -122,12 +122,18 @@ class Disk:
         lost = len(self.operations)
         del self.operations[rng.randint(self.operations_synced, len(self.operations)) :]
         self.sync()
-        self._keys, self._high, self._indexed = set(), (-1, 0), 0
+        self._forget_index()
         if len(self.operations) == lost:
             return
         self.tables = Tables()
         for operation in self.operations:
             self.tables.apply(operation)
+
+    def forget(self) -> None:
+        """Lose the whole journal and do not notice: a liar's way."""
+        self.journal = []
+        self.journal_synced = 0
+        self._forget_index()
 
     def holds(self, statement: Statement) -> bool:
         """True when the synced journal keeps a restarted node from contradicting `statement`."""
@@ -151,9 +157,10 @@ class Disk:
             case Suspect():
                 return True  # revocable: contradicting it is allowed
 
+    def _forget_index(self) -> None:
+        self._keys, self._high, self._indexed = set(), (-1, 0), 0
+
     def _index(self) -> None:
-        if self._indexed > self.journal_synced:  # the journal began anew
-            self._keys, self._high, self._indexed = set(), (-1, 0), 0
         for place in range(self._indexed, self.journal_synced):
             match self.journal[place]:
                 case Accepted(view, sequence, anchor):

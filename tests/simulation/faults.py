@@ -39,8 +39,7 @@ class Faults:
     def begin(self) -> None:
         """Draw the mix and let it happen."""
         rng, world = self.rng, self.world
-        kinds = sorted(self._kinds())
-        drawn = [kind for kind in kinds if rng.random() < 0.5]
+        drawn = [kind for kind in KINDS if rng.random() < 0.5]
         chosen = drawn if self.wished is None else self.wished
         self.weights = {kind: rng.choice((1, 3, 10)) for kind in chosen}
         self.mean_ms = rng.choice((150, 500, 1_500, 4_000))
@@ -59,21 +58,6 @@ class Faults:
         """Let nothing new go wrong."""
         self.over = True
 
-    def _kinds(self) -> dict[str, Callable[[], None]]:
-        return {
-            "crash": self._crash,
-            "crash at a boundary": self._light_fuse,
-            "power cut": self._power_cut,
-            "partition": self._split,
-            "one-way cuts": self._deafen,
-            "pause": self._pause,
-            "commits lost": self._lose_commits,
-            "bad links": self._worsen,
-            "disk full": self._fill_disk,
-            "flipped byte": self._flip_byte,
-            "long absence": self._cut_off,
-        }
-
     def _later(self, mean_ms: float, fault: Callable[[], None]) -> None:
         self.world.later(1 + int(self.rng.expovariate(1 / mean_ms)), self._happen, fault)
 
@@ -89,9 +73,8 @@ class Faults:
             self._storm_until_ms = now_ms + calm_ms + rng.choice((1_000, 3_000, 8_000))
             self._calm_until_ms = now_ms + calm_ms
         if now_ms >= self._calm_until_ms:
-            kinds = self._kinds()
-            chosen = rng.choices(list(self.weights), list(self.weights.values()))[0]
-            kinds[chosen]()
+            kind = rng.choices(list(self.weights), list(self.weights.values()))[0]
+            KINDS[kind](self)
         self._later(self.mean_ms, self._storm)
 
     # --- the leader
@@ -276,3 +259,18 @@ class Faults:
             return  # healed already, and twins are out for good
         for key in self.world.links:
             self.world.set_link(*key, up=True)
+
+
+KINDS: Final[dict[str, Callable[[Faults], None]]] = {
+    "crash": Faults._crash,
+    "crash at a boundary": Faults._light_fuse,
+    "power cut": Faults._power_cut,
+    "partition": Faults._split,
+    "one-way cuts": Faults._deafen,
+    "long absence": Faults._cut_off,
+    "pause": Faults._pause,
+    "commits lost": Faults._lose_commits,
+    "bad links": Faults._worsen,
+    "disk full": Faults._fill_disk,
+    "flipped byte": Faults._flip_byte,
+}

@@ -81,7 +81,7 @@ class World(Network):
         node.waking_ms = node.lying_ms = NEVER_MS
         if node.behaviour is not None:
             if node.behaviour.forgets:
-                node.disk.journal.clear()
+                node.disk.forget()
             node.behaviour.restarted()
         try:
             restored = node.disk.restore()
@@ -384,6 +384,8 @@ class World(Network):
         """Verify a message and deliver it, unless the target was started anew meanwhile."""
         if target.life != life or target.replica is None or not self._verify(sender, message):
             return
+        if self.heard is not None and target.honest:
+            self.heard.append(message)
         behaviour = target.behaviour
         if behaviour is not None and not behaviour.hears(sender.me, message, self.now_ms):
             return
@@ -400,8 +402,6 @@ class World(Network):
         if cause is not None and sender.honest:
             raise Violation(f"{sender.name} sends {cause}: {message}")
         self._verified[id(message)] = (message, cause is None)  # kept, so that the id stays taken
-        if self.heard is not None and cause is None:
-            self.heard.append(message)
         return cause is None
 
     def note(self, line: str) -> None:
