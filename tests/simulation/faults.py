@@ -232,7 +232,7 @@ class Faults:
         links = self.world.links
         for key in sorted(links):
             links[key].commits = self.rng.random() < 0.15
-        self.world.later(self.rng.choice((100, 500, 2_000)), self._find_commits)
+        self.world.later(self.rng.choice((100, 500, 2_000, 20_000)), self._find_commits)
         if self.rng.random() < 0.5:
             self.world.later(self.rng.choice((90, 400)), self._happen, self._split)
 
