@@ -24,14 +24,17 @@ from cretonode.core.messages import (
     NewView,
     PrepareCertificate,
     Status,
+    Suspect,
     ViewChange,
 )
 from cretonode.core.ordering import Ordering
+from cretonode.core.patience import BACKOFF_DOUBLINGS_MAX, Patience
 from cretonode.core.proposer import Proposer
 from cretonode.core.replica import Replica
 from cretonode.core.retransmission import Retransmission
-from cretonode.core.state import State
-from cretonode.core.views import BACKOFF_DOUBLINGS_MAX, Views
+from cretonode.core.slots import Slot
+from cretonode.core.state import NEVER_MS, State
+from cretonode.core.views import Views
 from cretonode.dag.graph import FinalVertex
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import View
@@ -44,12 +47,16 @@ EXPECTED: Final = (
     "view entered: equivocation",
     "view entered: timeout",
     "view entered: stepped down",
+    "view entered: fetched back",
     "view entered: certificate",
     "view entered: new-view",
     "timed out: open view",
     "timed out: unopened view",
     "back-off: at its cap",
     "back-off: shortened",
+    "suspected: silent leader",
+    "suspected: slow leader",
+    "wait excused: behind",
     # opening one
     "new-view: past",
     "new-view: again",
@@ -67,6 +74,7 @@ EXPECTED: Final = (
     "early votes counted",
     "certificate stands in for the pre-prepare",
     "accepted anchor overruled",
+    "leader's word shown to who heard another",
     # recovery
     "restart: new-view said again",
     "restart: view-change said again",
@@ -171,7 +179,9 @@ def _before(owner: Any, name: str, look: Callable[..., None]) -> None:
 
 def _listen_to_views() -> None:
     _before(Views, "_enter", _on_enter)
-    _before(Views, "progressed", _on_progressed)
+    _before(Views, "on_suspect", _on_suspect)
+    _before(Patience, "progressed", _on_progressed)
+    _before(Patience, "note_behind", _on_note_behind)
     _before(Views, "on_new_view", _on_new_view)
     _before(Views, "resume", _on_resume)
 
@@ -179,13 +189,23 @@ def _listen_to_views() -> None:
 def _on_enter(self: Views, view: View, cause: str) -> None:
     if cause == "timeout":
         mark(f"timed out: {'open' if self.state.base is not None else 'unopened'} view")
-        if self._failed_views == BACKOFF_DOUBLINGS_MAX:
+        if self.patience.failed_views == BACKOFF_DOUBLINGS_MAX:
             mark("back-off: at its cap")
 
 
-def _on_progressed(self: Views) -> None:
-    if self._failed_views:
+def _on_suspect(self: Views, message: Suspect) -> None:
+    if message.author == self.state.me:
+        mark(f"suspected: {'slow' if self.state.pace.slow else 'silent'} leader")
+
+
+def _on_progressed(self: Patience) -> None:
+    if self.failed_views:
         mark("back-off: shortened")
+
+
+def _on_note_behind(self: Patience, since_ms: int | None, *, behind: bool) -> None:
+    if not behind and since_ms is not None and self._behind_ms != NEVER_MS:
+        mark("wait excused: behind")
 
 
 def _on_new_view(self: Views, message: NewView) -> None:
@@ -230,6 +250,7 @@ def _listen_to_ordering() -> None:
     _before(Ordering, "begin_view", _on_begin_view)
     _before(Ordering, "_vote", _on_vote)
     _before(Ordering, "on_prepare_certificate", _on_prepare_certificate)
+    _before(Ordering, "_show_proposal", _on_show_proposal)
     _before(Proposer, "_propose", _on_propose)
     _before(ordering, "path_from_final", _on_base_path)
     for module in (ordering, execution):
@@ -250,6 +271,13 @@ def _on_vote(self: Ordering, anchor: Vertex) -> None:
 def _on_prepare_certificate(self: Ordering, certificate: PrepareCertificate) -> None:
     if certificate.view == self.state.view and certificate.sequence > self.state.final:
         mark("prepare certificate taken")
+
+
+def _on_show_proposal(self: Ordering, slot: Slot) -> None:
+    proposal = slot.pre_prepare
+    others = slot.prepares.keys() - slot.shown - {self.state.me}
+    if proposal is not None and any(slot.prepares[a].anchor != proposal.anchor for a in others):
+        mark("leader's word shown to who heard another")
 
 
 def _on_propose(self: Proposer) -> None:
