@@ -217,7 +217,7 @@ class Scenario:
         for node in twins:
             if node.replica is not None:
                 world.crash(node)
-            node.amnesiac = True
+            node.amnesiac = True  # it stays down
             for other in world.nodes:
                 if other is not node:
                     world.set_link(node.name, other.name, up=False)
