@@ -288,10 +288,10 @@ class Mutation:
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {
-    "quorum one short": Mutation(quorum_one_short, (2,)),
+    "quorum one short": Mutation(quorum_one_short, (1,)),
     "lock forgotten": Mutation(lock_forgotten),
     "any certificate": Mutation(any_certificate, (2,)),
-    "new-view one short": Mutation(new_view_one_short, (69,)),
+    "new-view one short": Mutation(new_view_one_short, (2,)),
     "certificates unverified": Mutation(certificates_unverified, (0,), "forges certificates"),
     "prepares across views": Mutation(prepares_across_views, (1,)),
     "votes in old view": Mutation(votes_in_old_view, (1,)),
