@@ -296,7 +296,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "prepares across views": Mutation(prepares_across_views, (1,)),
     "votes in old view": Mutation(votes_in_old_view, (1,)),
     "sent before synced": Mutation(sent_before_synced),
-    "base lost": Mutation(base_lost, (8,), "two bases", ("crash", "crash at a boundary")),
+    "base lost": Mutation(base_lost, (24,), "two bases", ("crash", "crash at a boundary")),
     "two bases": Mutation(two_bases, (0,), "two bases"),
     "window without base": Mutation(window_without_base, (1,)),
     "fixed timeout": Mutation(fixed_timeout, (10,)),
