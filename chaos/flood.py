@@ -90,7 +90,7 @@ async def _play(run: Run, name: str) -> tuple[Memory, Stage, float, int]:
     files = run.make_network()
     place = run.options.whole("node")
     honest = [each for index, each in enumerate(files) if index != place]
-    order = Order()
+    order = Order(run.options.whole("dedup"))
     async with (
         open_liar(
             files[place], name, seed=run.options.seed, rate=1.0, environment=ENVIRONMENT

@@ -49,7 +49,7 @@ BEGIN: Final = signal.SIGUSR1
 REPORT_S: Final = 1.0
 DRAWS_MAX: Final = 64
 # Without spaces, so that a name is one word on a command line.
-KNOWN: Final = {
+KNOWN: Final[dict[str, type[Behaviour]]] = {
     name.replace(" ", "-"): kind
     for name, kind in {**BEHAVIOURS, **FLOODS, "none": Behaviour}.items()
 }

@@ -68,7 +68,7 @@ async def _play(run: Run, behaviour: str) -> tuple[Lied, Stage]:
     environment = ENVIRONMENT | {
         "CRETO_CONSENSUS_VIEW_CHANGE_TIMEOUT_MS": str(run.options.whole("timeout"))
     }
-    order = Order()
+    order = Order(run.options.whole("dedup"))
     async with (
         open_liar(
             files[place],

@@ -15,13 +15,19 @@ SHOWN_MAX: Final = 5  # examples of what is wrong
 
 @dataclass(slots=True)
 class Order:
-    """Grows as it is read: each sequence once, from all nodes."""
+    """Grows as it is read: each sequence once, from all nodes.
 
+    `dedup_window`: a transaction may be there again so many sequences later, since a liar can copy
+    one at any time. None: nobody submits one again after that, so it may not.
+    """
+
+    dedup_window: int | None = None
     roots: list[Digest] = field(default_factory=list)  # of sequence 1, 2, ...
     counts: list[int] = field(default_factory=list)  # executed transactions, the same way
     sequence_of: dict[TransactionId, SequenceNumber] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
+    _again: dict[TransactionId, SequenceNumber] = field(default_factory=dict)  # the last time
 
     @property
     def last(self) -> int:
@@ -62,12 +68,18 @@ class Order:
             self.roots.append(slot.log_root)
             self.counts.append(len(slot.transactions))
             for transaction in slot.transactions:
-                if transaction in self.sequence_of:
-                    self.repeated.append(
-                        f"{transaction.hex()[:16]} at {self.sequence_of[transaction]} "
-                        f"and {slot.sequence}"
-                    )
-                self.sequence_of[transaction] = slot.sequence
+                first = self.sequence_of.get(transaction)
+                if first is None:
+                    self.sequence_of[transaction] = slot.sequence
+                else:
+                    self._repeat(transaction, self._again.get(transaction, first), slot.sequence)
+
+    def _repeat(
+        self, transaction: TransactionId, before: SequenceNumber, now: SequenceNumber
+    ) -> None:
+        self._again[transaction] = now
+        if self.dedup_window is None or now - before < self.dedup_window:
+            self.repeated.append(f"{transaction.hex()[:16]} at {before} and {now}")
 
     def lacks(self, acknowledged: Sequence[Acknowledged]) -> list[str]:
         """Return where what was read does not bear out what was acknowledged."""

@@ -17,12 +17,15 @@ PARENTS_MAX: Final = VALIDATORS_MAX + 1  # an anchor: the previous anchor, one v
 AUTHOR_UNFINAL_MAX: Final = 64  # an author stops at so many own vertices that are not final
 AUTHOR_HELD_MAX: Final = 4 * AUTHOR_UNFINAL_MAX  # so many of one author's are held by others
 AUTHOR_ORPHANS_MAX: Final = AUTHOR_UNFINAL_MAX  # waiting for a parent
+BATCH_AGE_MAX: Final = 32  # sequences from taking a batch to the anchor that carries it
+HISTORY_TRANSACTIONS_MAX: Final = 65_536  # ordered by one anchor
 TIMESTAMP_DRIFT_MS_MAX: Final = 60_000  # an anchor's time against the voter's clock
 
 # --- consensus parameters: default, low, high
 WINDOW_DEFAULT: Final = 256  # sequences in flight, high watermark minus low watermark (PBFT 4.3)
 CHECKPOINT_INTERVAL_DEFAULT: Final = 64
 DEDUP_WINDOW_DEFAULT: Final = 512  # sequences within which a transaction is executed once
+DEDUP_TRANSACTIONS_MAX: Final = 4 * 1024 * 1024  # remembered; past it the oldest sequences go
 WINDOW_MAX: Final = 4096
 DEDUP_WINDOW_MAX: Final = 65_536
 
@@ -34,12 +37,17 @@ FETCH_HASHES_MAX: Final = 64
 FETCH_SLOTS_MAX: Final = 64
 LOOKUP_HASHES_MAX: Final = 256
 FINAL_RECALLED_MAX: Final = 4096  # final vertices that old parents brought back into memory
+INDEXES_MAX: Final = 4096  # vertices by (author, index), beyond what the graph holds
 FUTURE_VIEW_MESSAGES_MAX: Final = 64  # of one author, kept for a view not yet entered
 EVIDENCE_PER_AUTHOR_MAX: Final = 8
 
 assert WINDOW_DEFAULT % CHECKPOINT_INTERVAL_DEFAULT == 0
 assert WINDOW_DEFAULT >= 2 * CHECKPOINT_INTERVAL_DEFAULT, "a checkpoint must settle in time"
 assert DEDUP_WINDOW_DEFAULT >= WINDOW_DEFAULT
+assert PAYLOAD_TRANSACTIONS_MAX <= HISTORY_TRANSACTIONS_MAX, "every vertex fits an anchor"
+assert DEDUP_TRANSACTIONS_MAX >= 2 * BATCH_AGE_MAX * HISTORY_TRANSACTIONS_MAX, (
+    "what an anchor carries is judged by all that was executed since it was taken"
+)
 assert TRANSACTION_BYTES_MAX < PAYLOAD_BYTES_MAX
 assert PAYLOAD_BYTES_MAX + 64 * 1024 < FRAME_BYTES_MAX
 assert VALIDATORS_MAX * (SIGNATURE_BYTES + 64) * 2 < FRAME_BYTES_MAX, "a NewView fits a frame"

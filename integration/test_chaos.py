@@ -18,7 +18,7 @@ def test_a_round_keeps_every_promise(tmp_path: Path) -> None:
     assert figures["rounds"] == 1
 
 
-@pytest.mark.parametrize("behaviour", ["votes-twice", "splits-anchors", "flood-of-old-indexes"])
+@pytest.mark.parametrize("behaviour", ["votes-twice", "splits-anchors"])
 def test_one_liar_of_four_real_nodes_breaks_nothing(tmp_path: Path, behaviour: str) -> None:
     """SPEC C3, B1: the rest by `just chaos liar`."""
     found = play(tmp_path, "liar", f"behaviour={behaviour}", "seconds=4", "often=1")

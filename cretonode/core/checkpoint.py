@@ -15,7 +15,9 @@ from cretonode.identifiers import Digest, SequenceNumber, ValidatorIndex
 
 @dataclass(slots=True)
 class Checkpoints:
-    """Who stated which digest. Bound: 2 W / K sequences above the low watermark, n votes each."""
+    """Who stated which digest. Bound: 2 W / K sequences above the low watermark, n votes each, and
+    as many own digests: the newest, when none becomes stable for long.
+    """
 
     state: State
     own: dict[SequenceNumber, Digest] = field(default_factory=dict)
@@ -31,6 +33,9 @@ class Checkpoints:
         if stated != digest:
             self.state.halt(f"sequence {sequence} executed to another digest than before")
             return
+        parameters = self.state.committee.parameters
+        if len(self.own) > 2 * parameters.window // parameters.checkpoint_interval:
+            del self.own[min(self.own)]
         self.state.emit(
             Persist(SaidCheckpoint(sequence, digest)),
             Say(Checkpoint(sequence=sequence, digest=digest, author=self.state.me)),

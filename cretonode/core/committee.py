@@ -6,6 +6,7 @@ Source: Castro and Liskov, OSDI 1999 (PBFT), section 4; SPEC C2.
 from dataclasses import dataclass
 from typing import Final
 
+from cretonode.dag.vertex import Vertex
 from cretonode.errors import ConfigError
 from cretonode.identifiers import (
     ChainId,
@@ -18,9 +19,11 @@ from cretonode.identifiers import (
 )
 from cretonode.limits import (
     AUTHOR_UNFINAL_MAX,
+    BATCH_AGE_MAX,
     CHECKPOINT_INTERVAL_DEFAULT,
     DEDUP_WINDOW_DEFAULT,
     DEDUP_WINDOW_MAX,
+    HISTORY_TRANSACTIONS_MAX,
     VALIDATORS_MAX,
     WINDOW_DEFAULT,
     WINDOW_MAX,
@@ -47,6 +50,11 @@ class Parameters:
     window: int = WINDOW_DEFAULT  # high watermark minus low watermark
     checkpoint_interval: int = CHECKPOINT_INTERVAL_DEFAULT
     dedup_window: int = DEDUP_WINDOW_DEFAULT  # within it a transaction is executed once
+
+    @property
+    def batch_age_max(self) -> int:
+        """How many sequences below an anchor its transactions may have been taken at most."""
+        return min(self.window, BATCH_AGE_MAX)
 
     def problems(self, size: int) -> list[str]:
         """Return every rule these parameters break for `size` validators, as sentences."""
@@ -114,6 +122,13 @@ class Committee:
     def history_vertices_max(self) -> int:
         """How many vertices one anchor may order: every author's unfinal ones fit twice."""
         return 2 * self.size * AUTHOR_UNFINAL_MAX
+
+    def may_order(self, history: tuple[Vertex, ...]) -> bool:
+        """True when one anchor may order `history`: a rule on anchors, the same for all."""
+        transactions = sum(vertex.transaction_count for vertex in history)
+        return (
+            len(history) <= self.history_vertices_max and transactions <= HISTORY_TRANSACTIONS_MAX
+        )
 
     def leader_of(self, view: View) -> ValidatorIndex:
         """Return the leader of `view`: validator `view mod n` (PBFT 4)."""

@@ -85,6 +85,17 @@ class Lookup:
     hashes: tuple[VertexHash, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Retake:
+    """An own vertex came too late and executed nothing: its transactions are taken up again.
+
+    Not those that were executed in a sequence above `since`.
+    """
+
+    vertex: VertexHash
+    since: SequenceNumber
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finalize:
     """A sequence is final: its history in order, and which transactions to skip.
@@ -99,6 +110,7 @@ class Finalize:
     transaction_ids: tuple[bytes, ...]  # of each vertex, 32 bytes each, skipped ones included
     log: MerkleLog  # a copy, after this sequence
     certificate: CommitCertificate | None  # None: the hash chain from a later one covers it
+    retakes: tuple[Retake, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

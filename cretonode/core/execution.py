@@ -7,8 +7,8 @@ Source: DESIGN section 2, Phases and Checkpoints.
 from dataclasses import dataclass, field
 
 from cretonode.core.checkpoint import Checkpoints
-from cretonode.core.dedup import bitmap_bytes
-from cretonode.core.effects import Accuse, Finalize
+from cretonode.core.dedup import all_skipped, bitmap_bytes, reference_of
+from cretonode.core.effects import Accuse, Finalize, Retake
 from cretonode.core.intake import Intake
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import Commit, CommitCertificate
@@ -76,17 +76,26 @@ class Execution:
         link = state.chain.finalize_lowest()
         sequence = link.anchor.sequence
         state.dedup.begin(sequence)
+        own_ms, others_ms = self.intake.waits_ms(link.history, leader=link.anchor.author)
         state.pace.on_final(
             sequence,
-            self.intake.longest_wait_ms(link.history, leader=link.anchor.author),
             state.now_ms,
+            own_ms=own_ms,
+            others_ms=others_ms,
             limit_ms=state.timing.finality_timeout_ms,
         )
         skipped: list[int] = []
         ids: list[bytes] = []
+        retakes: list[Retake] = []
         for position, vertex in enumerate(link.history):
             ids.append(self.intake.finalized(vertex))
-            bitmap = state.dedup.execute(ids[-1])
+            since = self._reference(vertex)
+            if state.dedup.reaches(since):
+                bitmap = state.dedup.execute(ids[-1])
+            else:
+                bitmap = all_skipped(vertex.transaction_count)
+                if vertex.author == state.me and bitmap:
+                    retakes.append(Retake(vertex.hash, since))
             skipped.append(bitmap)
             state.log.append(log_leaf(sequence, position, vertex.hash, bitmap))
         self.anchors[sequence] = link.anchor.hash
@@ -102,9 +111,15 @@ class Execution:
                 transaction_ids=tuple(ids),
                 log=MerkleLog(state.log.size, state.log.peaks),
                 certificate=certificate,
+                retakes=tuple(retakes),
             )
         )
         self.checkpoints.executed(sequence)
+
+    def _reference(self, vertex: Vertex) -> SequenceNumber:
+        """See `reference_of`. Parents of what was not final are remembered."""
+        named = self.state.graph.final[vertex.parents[-1]].sequence
+        return reference_of(vertex, named, self.state.committee.parameters)
 
     def forget(self, below: SequenceNumber) -> None:
         """Drop the final anchors below `below`."""

@@ -18,6 +18,7 @@ from cretonode.limits import (
     AUTHOR_UNFINAL_MAX,
     FETCH_HASHES_MAX,
     FETCH_SLOTS_MAX,
+    INDEXES_MAX,
     LOOKUP_HASHES_MAX,
 )
 
@@ -51,8 +52,10 @@ class Intake:
     _checking: dict[VertexHash, tuple[ValidatorIndex, VertexMessage]] = field(default_factory=dict)
     _wants: dict[VertexHash, Want] = field(default_factory=dict)
     _granted: set[VertexHash] = field(default_factory=set)  # past bounds, for proposals of the view
+    _oldest: tuple[int, int | None] | None = None  # equivocators, `oldest_ms` with so many
     _stored: set[VertexHash] = field(default_factory=set)  # on disk already, not yet admitted
     _by_index: dict[tuple[ValidatorIndex, AuthorIndex], VertexMessage] = field(default_factory=dict)
+    _indexes_max: int = INDEXES_MAX  # in `_by_index`, before it is gone through
 
     def on_vertex(self, sender: ValidatorIndex, message: VertexMessage) -> None:
         """Take in a vertex with a good signature and a payload that fits its header."""
@@ -154,53 +157,62 @@ class Intake:
         An author's wait starts anew with each of its vertices that becomes final: one that
         branches cannot make others wait for all its branches.
         """
-        oldest: int | None = None
-        for author, seen in self._seen.items():
-            if seen and author not in self.state.equivocators:
-                since_ms = max(next(iter(seen.values())), self._served_ms.get(author, 0))
-                if oldest is None or since_ms < oldest:
-                    oldest = since_ms
-        return oldest
+        accused = len(self.state.equivocators)
+        if self._oldest is None or self._oldest[0] != accused:  # asked several times in each step
+            waits = [
+                max(next(iter(seen.values())), self._served_ms.get(author, 0))
+                for author, seen in self._seen.items()
+                if seen and author not in self.state.equivocators
+            ]
+            self._oldest = (accused, min(waits, default=None))
+        return self._oldest[1]
 
     def seen_ms(self, vertex: Vertex) -> int:
         """Return when an admitted vertex was first seen."""
         return self._seen[vertex.author][vertex.hash]
 
-    def longest_wait_ms(self, history: tuple[Vertex, ...], *, leader: ValidatorIndex) -> int | None:
-        """Return how long `leader` has kept anybody of `history` waiting; None: there is nobody.
+    def waits_ms(
+        self, history: tuple[Vertex, ...], *, leader: ValidatorIndex
+    ) -> tuple[int | None, int | None]:
+        """Return how long `leader` has kept own vertices of `history` waiting, and others' ones.
 
         Others' vertices may never have been sent to the leader, on purpose. What is taken off for
         them is the time until this replica has surely sent them there itself.
         """
         state = self.state
+        waits: dict[bool, int] = {}
+        for vertex in history:
+            if vertex.author != leader and vertex.author not in state.equivocators:
+                began_ms = max(self.seen_ms(vertex), self._served_ms.get(vertex.author, 0))
+                own = vertex.author == state.me
+                waits[own] = max(waits.get(own, 0), state.now_ms - began_ms)
         relayed_ms = state.timing.finality_timeout_ms + state.timing.heartbeat_ms
-        waits = [
-            state.now_ms
-            - max(self.seen_ms(vertex), self._served_ms.get(vertex.author, 0))
-            - (0 if vertex.author == state.me else relayed_ms)
-            for vertex in history
-            if vertex.author != leader and vertex.author not in state.equivocators
-        ]
-        return max(waits, default=None)
+        others_ms = waits.get(False)
+        return waits.get(True), others_ms - relayed_ms if others_ms is not None else None
 
     def finalized(self, vertex: Vertex) -> bytes:
         """Let go of a vertex that became final; return its transaction ids."""
+        self._oldest = None
         del self._seen[vertex.author][vertex.hash]
         self._served_ms[vertex.author] = self.state.now_ms
         self._granted.discard(vertex.hash)
         return self.transaction_ids.pop(vertex.hash)
 
     def forget(self) -> None:
-        """Drop what is kept only to notice a second vertex for one index."""
+        """Drop final vertices too far behind, and what only serves to notice a second vertex for
+        one index when no vertex is near.
+        """
         graph = self.state.graph
+        graph.forget(self.state.remembered_from)
         newest = graph.newest_final
         self._by_index = {
             key: message
             for key, message in self._by_index.items()
             if message.vertex.hash in graph.admitted
             or message.vertex.hash in graph.orphans
-            or (key[0] in newest and key[1] + AUTHOR_UNFINAL_MAX > newest[key[0]].index)
+            or (key[0] in newest and key[1] <= newest[key[0]].index < key[1] + AUTHOR_UNFINAL_MAX)
         }
+        self._indexes_max = len(self._by_index) + INDEXES_MAX
 
     def serve(self, peer: ValidatorIndex, hashes: tuple[VertexHash, ...]) -> None:
         """Send what storage holds of `hashes`."""
@@ -226,6 +238,8 @@ class Intake:
                 self._granted.discard(vertex.hash)
         if graph.knows(vertex.hash) or vertex.hash in graph.orphans:
             self._by_index.setdefault((vertex.author, vertex.index), _brief(message))
+            if len(self._by_index) > self._indexes_max:
+                self.forget()
 
     def _is_certain(self, sender: ValidatorIndex, vertex: Vertex) -> bool:
         """True when the bounds on what an author may have here do not count for `vertex`."""
@@ -234,7 +248,9 @@ class Intake:
             return True
         # As much as 64 sequences can honestly order of one author.
         held_max = FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX
-        return sender == self.trusted and self.state.graph.held_by(vertex.author) < held_max
+        graph = self.state.graph
+        held = graph.held_by(vertex.author) + graph.orphaned_by(vertex.author)
+        return sender == self.trusted and held < held_max
 
     def _grant(self, vertex: VertexHash) -> bool:
         """Let `vertex` pass the bounds on its author, while fewer do than one anchor may order."""
@@ -272,6 +288,8 @@ class Intake:
             self.state.emit(Lookup(fresh))
 
     def _settle(self, added: Added) -> None:
+        if added.admitted:
+            self._oldest = None
         for vertex in added.admitted:
             message = self._orphans.pop(vertex.hash)
             self._wants.pop(vertex.hash, None)

@@ -242,7 +242,7 @@ class Ordering:
             anchor.author == state.leader
             and anchor.sequence == sequence
             and anchor.parents[0] == state.chain.top.hash
-            and len(link.history) <= state.committee.history_vertices_max
+            and state.committee.may_order(link.history)
         )
 
     def _is_timely(self, anchor: Vertex) -> bool:

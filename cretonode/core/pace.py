@@ -20,14 +20,31 @@ def _samples() -> deque[int]:
 
 
 @dataclass(slots=True)
+class Series:
+    """How long some kind of vertices waited, in the sequences of this view that had any."""
+
+    judged: int = 0
+    waits_ms: deque[int] = field(default_factory=_samples)
+
+    def add(self, waited_ms: int) -> None:
+        """Note one more sequence."""
+        self.judged += 1
+        self.waits_ms.append(waited_ms)
+
+    def is_over(self, limit_ms: int) -> bool:
+        """True when there are enough sequences and most of them kept somebody too long."""
+        return self.judged >= SEQUENCES_JUDGED and _median(self.waits_ms) > limit_ms
+
+
+@dataclass(slots=True)
 class Pace:
     """Bound: SEQUENCES_JUDGED samples of each kind, and of each sequence in the window a moment."""
 
     slow: bool = False  # this view's leader
     _accepted_ms: dict[SequenceNumber, int] = field(default_factory=dict)
-    _waits_ms: deque[int] = field(default_factory=_samples)
+    _own: Series = field(default_factory=Series)
+    _others: Series = field(default_factory=Series)
     _votes_ms: deque[int] = field(default_factory=_samples)
-    _judged: int = 0  # sequences of this view
     _slow_leaders: int = 0  # in a row
 
     def begin_view(self) -> None:
@@ -35,35 +52,42 @@ class Pace:
         if self.slow:
             self._slow_leaders = min(self._slow_leaders + 1, DOUBLINGS_MAX)
         self.slow = False
-        self._judged = 0
         self._accepted_ms.clear()
-        self._waits_ms.clear()
         self._votes_ms.clear()
+        self._own, self._others = Series(), Series()
 
     def on_accepted(self, sequence: SequenceNumber, now_ms: int) -> None:
         """Note when the anchor of `sequence` was voted for."""
         self._accepted_ms[sequence] = now_ms
 
     def on_final(
-        self, sequence: SequenceNumber, waited_ms: int | None, now_ms: int, *, limit_ms: int
+        self,
+        sequence: SequenceNumber,
+        now_ms: int,
+        *,
+        own_ms: int | None,
+        others_ms: int | None,
+        limit_ms: int,
     ) -> None:
-        """Judge by one more sequence. `waited_ms`: how long it kept somebody waiting, if anybody.
+        """Judge by one more sequence: how long it kept this replica waiting, and others, if any.
 
         What the leader cannot help is the time that the votes take: where that alone uses up half
         of `limit_ms`, the network is slow and not the leader.
         """
         accepted_ms = self._accepted_ms.pop(sequence, None)
-        if accepted_ms is None or waited_ms is None:
+        if accepted_ms is None:
             return
-        self._judged += 1
-        self._waits_ms.append(waited_ms)
         self._votes_ms.append(now_ms - accepted_ms)
-        if self._judged < SEQUENCES_JUDGED:
-            return
-        slow = _median(self._waits_ms) > limit_ms and _median(self._votes_ms) <= limit_ms // 2
-        if not slow:
+        kinds = ((self._own, own_ms), (self._others, others_ms))
+        for series, waited_ms in kinds:
+            if waited_ms is not None:
+                series.add(waited_ms)
+        over = [s for s, _ in kinds if s.is_over(limit_ms)]
+        if _median(self._votes_ms) > limit_ms // 2:
+            over = []
+        if not over and any(series.judged >= SEQUENCES_JUDGED for series, _ in kinds):
             self._slow_leaders = 0
-        self.slow = slow and self._judged >= SEQUENCES_JUDGED << self._slow_leaders
+        self.slow = any(s.judged >= SEQUENCES_JUDGED << self._slow_leaders for s in over)
 
 
 def _median(samples: deque[int]) -> int:

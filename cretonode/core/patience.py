@@ -5,6 +5,7 @@ fault; were it to leave the view, it would leave alone. Pure: no clock.
 Source: DESIGN section 2, View change.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,8 +45,8 @@ class Patience:
             self._connected_ms = state.now_ms
             self.failed_views = 0
 
-    def note_behind(self, since_ms: int | None, *, behind: bool) -> None:
-        """Stop the wait that began at `since_ms` while behind; go on with the rest of it after.
+    def note_behind(self, waiting_since_ms: Callable[[], int | None], *, behind: bool) -> None:
+        """Stop the wait that began at `waiting_since_ms()` while behind; go on with the rest after.
 
         It does not begin anew: a leader that keeps each replica behind for a moment in turn could
         otherwise censor for ever.
@@ -54,6 +55,7 @@ class Patience:
         if behind:
             self._behind_ms = min(self._behind_ms, now_ms)
         elif self._behind_ms != NEVER_MS:
+            since_ms = waiting_since_ms()
             if since_ms is not None:
                 began_ms = max(since_ms, self._excused_ms)
                 self._excused_ms = began_ms + now_ms - max(began_ms, self._behind_ms)

@@ -4,8 +4,10 @@ The leader puts its own batch into its next anchor, so that a slot costs one ver
 Source: DESIGN section 2, Who makes vertices and Anchors.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from cretonode.core.effects import Persist, Say
@@ -18,7 +20,7 @@ from cretonode.dag.graph import FinalVertex
 from cretonode.dag.payload import EMPTY_ROOT
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import AuthorIndex, Height, SequenceNumber, ValidatorIndex, VertexHash
-from cretonode.limits import AUTHOR_UNFINAL_MAX
+from cretonode.limits import AUTHOR_UNFINAL_MAX, HISTORY_TRANSACTIONS_MAX
 
 LIGHT_TRANSACTIONS: Final = 64  # fewer than these are ordered without waiting for company
 PACE: Final = 1.5  # from one light proposal to the next, in times that a slot takes
@@ -38,6 +40,7 @@ class Proposer:
     slot_ms: float = 0.0  # from proposal to finality here, smoothed
     _timed: SequenceNumber | None = None  # the proposal whose slot is being timed
     _batch: Batch | None = None
+    _taken: FinalVertex | None = None  # the final anchor when the batch was taken
     _coming: VertexHash | None = None
 
     def wants_batch(self) -> bool:
@@ -46,6 +49,9 @@ class Proposer:
             not self.state.halted
             and self._batch is None
             and self._coming is None
+            # While the parents of the newest own vertex are looked up after a restart, the next one
+            # cannot name it, and nobody who lacks it would ever ask for it.
+            and self.newest not in self.state.graph.orphans
             and self.state.graph.held_by(self.state.me) < AUTHOR_UNFINAL_MAX
         )
 
@@ -53,6 +59,7 @@ class Proposer:
         """Take the next transactions of this node's clients."""
         assert self._batch is None, "offer a batch only when one is wanted"
         self._batch = batch
+        self._taken = self.state.chain.final
 
     def on_own_vertex(self, vertex: Vertex) -> None:
         """Note that an own vertex came back, durable and signed."""
@@ -65,12 +72,11 @@ class Proposer:
         self._time_slot()
         if self._coming is not None:
             return
-        if self.state.leads:
-            if self._may_propose() and self.state.now_ms >= self._due_ms():
-                self._propose()
-        elif self._batch is not None:
+        if self._batch is not None and (not self.state.leads or self._is_aged()):
             self.index = AuthorIndex(self.index + 1)
             self._say(self._vertex(SequenceNumber(0), self._plain_parents()))
+        elif self.state.leads and self._may_propose() and self.state.now_ms >= self._due_ms():
+            self._propose()
 
     def next_deadline_ms(self) -> int:
         """When the next proposal is due."""
@@ -97,6 +103,12 @@ class Proposer:
         if state.graph.held_by(state.me) >= AUTHOR_UNFINAL_MAX:
             return False
         return self._batch is not None or len(state.chain.covered) < len(state.graph.admitted)
+
+    def _is_aged(self) -> bool:
+        """True when the next anchor may not carry the batch: see `dedup.reference_of`."""
+        assert self._taken is not None
+        age = self.state.chain.top.sequence + 1 - self._taken.sequence
+        return age > self.state.committee.parameters.batch_age_max
 
     def _due_ms(self) -> int:
         """One proposal per slot interval; sooner when nothing is in flight and little waits.
@@ -140,48 +152,68 @@ class Proposer:
         )
 
     def _anchor(self, sequence: SequenceNumber) -> Vertex:
-        """Return the next anchor; a tip whose history would break the bound is left for later."""
+        """Return the next anchor; what would break a bound on its history is left for later."""
         state = self.state
         self.index = AuthorIndex(self.index + 1)
         top = state.chain.top.hash
-        tips = self._tips()
-        anchor = self._vertex(sequence, (top, *tips))
+        uncovered = self._uncovered()
+        anchor = self._vertex(sequence, (top, *map(_tip, uncovered)))
         if self._fits(anchor):
             return anchor
-        chosen: list[VertexHash] = []
-        for tip in tips:
-            if self._fits(self._vertex(sequence, (top, *chosen, tip))):
-                chosen.append(tip)
-        return self._vertex(sequence, (top, *chosen))
+        parents = [top]
+        turn = sequence % len(uncovered)  # so that everybody comes first in time
+        for own in uncovered[turn:] + uncovered[:turn]:
+            parents += self._longest_fitting(sequence, parents, own)
+        return self._vertex(sequence, tuple(parents))
+
+    def _longest_fitting(
+        self, sequence: SequenceNumber, parents: list[VertexHash], own: list[Vertex]
+    ) -> list[VertexHash]:
+        """Return the end of as much of an author's chain as fits beside `parents`; [] for none.
+
+        An author gets its share of the transactions, and one vertex at least.
+        """
+        share = HISTORY_TRANSACTIONS_MAX // self.state.committee.size
+        sizes = accumulate(vertex.transaction_count for vertex in own)
+        count_max = max(1, sum(size <= share for size in sizes))
+
+        def fits(count: int) -> bool:
+            return self._fits(self._vertex(sequence, (*parents, _tip(own[:count]))))
+
+        # More of a chain orders more, so all that fit come before all that do not.
+        count = bisect_left(range(1, count_max + 1), 1, key=lambda count: not fits(count))
+        return [_tip(own[:count])] if count else []
 
     def _fits(self, anchor: Vertex) -> bool:
-        history = self.state.chain.link(anchor).history
-        return len(history) <= self.state.committee.history_vertices_max
+        return self.state.committee.may_order(self.state.chain.link(anchor).history)
 
-    def _tips(self) -> list[VertexHash]:
-        """Return, of each author, the oldest own chain end that no anchor covers yet.
+    def _uncovered(self) -> list[list[Vertex]]:
+        """Return, of each author, the oldest vertices that no anchor covers yet, by author.
 
-        Bound: at most AUTHOR_UNFINAL_MAX vertices of an author's chain at once, the oldest.
+        Bound: AUTHOR_UNFINAL_MAX of each.
         """
         state = self.state
         uncovered: defaultdict[ValidatorIndex, list[Vertex]] = defaultdict(list)
         for vertex in state.graph.admitted.values():
             if vertex.hash not in state.chain.covered:
                 uncovered[vertex.author].append(vertex)
-        tips = []
-        for author in sorted(uncovered):
-            own = sorted(uncovered[author], key=lambda v: (v.index, v.hash))[:AUTHOR_UNFINAL_MAX]
-            named = {parent for vertex in own for parent in vertex.parents}
-            ends = [vertex.hash for vertex in own if vertex.hash not in named]
-            tips.append(ends[0])
-        return tips
+        return [
+            sorted(uncovered[author], key=lambda v: (v.index, v.hash))[:AUTHOR_UNFINAL_MAX]
+            for author in sorted(uncovered)
+        ]
 
     # --- vertices
 
     def _plain_parents(self) -> tuple[VertexHash, ...]:
-        """Return the own newest vertex and the newest final anchor; one when they are one."""
-        anchor = self.state.chain.final.hash
-        if self.newest is None or self.newest == anchor or not self.state.graph.knows(self.newest):
+        """Return the own newest vertex and the anchor that was final when the batch was taken.
+
+        One when they are one. Too long ago, genesis stands in: the vertex is too late then.
+        """
+        graph = self.state.graph
+        taken = self._taken
+        is_known = taken is not None and taken.hash in graph.final
+        anchor = taken.hash if taken is not None and is_known else graph.genesis.hash
+        if self.newest is None or self.newest == anchor or not graph.knows(self.newest):
             return (anchor,)
         return (self.newest, anchor)
 
@@ -217,3 +249,9 @@ class Proposer:
     def _known(self, vertex: VertexHash) -> Vertex | FinalVertex:
         graph = self.state.graph
         return graph.admitted.get(vertex) or graph.final[vertex]
+
+
+def _tip(own: list[Vertex]) -> VertexHash:
+    """Return the end of an author's chain; the oldest when it has several."""
+    named = {parent for vertex in own for parent in vertex.parents}
+    return next(vertex.hash for vertex in own if vertex.hash not in named)

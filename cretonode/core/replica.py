@@ -173,8 +173,9 @@ class Replica:
         )
 
     def wants_batch(self) -> bool:
-        """True when a Batch may be offered."""
-        return self.proposer.wants_batch()
+        """True when a Batch may be offered: not so far behind that its vertex would be too late."""
+        behind = self.catch_up.target - self.state.final
+        return behind < self.state.dedup.window and self.proposer.wants_batch()
 
     def _on_message(self, sender: ValidatorIndex, message: Message) -> None:
         match message:
@@ -225,16 +226,16 @@ class Replica:
         effects = self.state.effects
         self.state.effects = []
         self.views.settled(progressed=self.state.final > before)
-        if any(isinstance(effect, Stable) for effect in effects):
+        interval = self.state.committee.parameters.checkpoint_interval
+        if self.state.final // interval > before // interval or any(
+            isinstance(effect, Stable) for effect in effects
+        ):
             self._forget()
         return effects
 
     def _forget(self) -> None:
-        """Let go of what the stable checkpoint makes superfluous."""
-        window = self.state.committee.parameters.window
-        below = SequenceNumber(max(0, self.state.low - window))
-        self.state.graph.forget(below)
-        self.execution.forget(below)
+        """Let go of what lies too far behind."""
+        self.execution.forget(self.state.remembered_from)
         self.intake.forget()
 
     def _take_up(self, newest: Vertex | FinalVertex) -> None:

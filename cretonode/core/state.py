@@ -1,11 +1,12 @@
 """What the parts of a replica share: where it stands, and the effects of the running step."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
-from cretonode.core.effects import Effect, Halt, Persist, Send
+from cretonode.core.effects import Accuse, Effect, Halt, Persist, Send
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
     CommitCertificate,
@@ -19,6 +20,7 @@ from cretonode.core.records import HighCertificate, Promises
 from cretonode.dag.chain import Chain
 from cretonode.dag.graph import FinalVertex, Graph
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, View
+from cretonode.limits import EVIDENCE_PER_AUTHOR_MAX
 
 NEVER_MS: Final = 2**62  # a deadline that does not come
 
@@ -75,6 +77,7 @@ class State:
     connected: set[ValidatorIndex] = field(default_factory=set)
     pace: Pace = field(default_factory=Pace)  # ordering and execution measure, views judges
     effects: list[Effect] = field(default_factory=list)
+    accusations: Counter[ValidatorIndex] = field(default_factory=Counter)  # emit
 
     @property
     def leader(self) -> ValidatorIndex:
@@ -92,13 +95,29 @@ class State:
         return self.chain.final.sequence
 
     @property
+    def remembered_from(self) -> SequenceNumber:
+        """The lowest sequence whose final vertices are remembered.
+
+        A window behind the stable checkpoint; while none comes, two windows behind finality.
+        """
+        window = self.committee.parameters.window
+        return SequenceNumber(max(0, self.low - window, self.final - 2 * window))
+
+    @property
     def peers(self) -> list[ValidatorIndex]:
         """Every other validator."""
         return [ValidatorIndex(i) for i in range(self.committee.size) if i != self.me]
 
     def emit(self, *effects: Effect) -> None:
-        """Add to the effects of the running step."""
-        self.effects.extend(effects)
+        """Add to the effects of the running step. Of evidence against one author enough is enough:
+        a liar contradicts itself as often as it likes.
+        """
+        for effect in effects:
+            if isinstance(effect, Accuse):
+                self.accusations[effect.author] += 1
+                if self.accusations[effect.author] > EVIDENCE_PER_AUTHOR_MAX:
+                    continue
+            self.effects.append(effect)
 
     def send(self, peer: ValidatorIndex, message: Message) -> None:
         """Send to one validator."""

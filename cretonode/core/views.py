@@ -83,7 +83,7 @@ class Views:
                 self.state.emit(Accuse(message.author, known, message))
             return
         self.view_changes[message.author] = message
-        self.loners.note(self.view_changes, self.state.view)
+        self.loners.on_view_change(message)
 
     def on_new_view(self, message: NewView) -> None:
         """Open the view, unless it is past or open already."""
@@ -141,7 +141,7 @@ class Views:
 
     def settled(self, *, progressed: bool) -> None:
         """Take note of what came of the step."""
-        self.patience.note_behind(self._waiting_since_ms(), behind=self._is_behind())
+        self.patience.note_behind(self._waiting_since_ms, behind=self._is_behind())
         if progressed:
             self.patience.progressed()
 
@@ -183,17 +183,14 @@ class Views:
 
     def _leave(self, view: View, cause: str) -> None:
         """Promise to vote in nothing below `view` and report the highest certificate."""
-        if cause == "fetched back" or self._leader_left():
-            loners = self.loners.fetched()
-            if cause == "fetched back":
-                self._show_loners(loners)
         self._enter(view, cause)
         self._say_view_change()
 
-    def _show_loners(self, loners: list[ValidatorIndex]) -> None:
-        """Tell everybody for whose sake the view moves, so that all leaders share one limit."""
-        for loner in loners:
-            for peer in self.state.peers:
+    def _count_loners(self, cause: str) -> None:
+        """Whoever was ahead has its will; all learn of it, so that leaders share one limit."""
+        fetched = cause == "fetched back"
+        for loner in self.loners.joined(given_up=fetched or self._leader_left()):
+            for peer in self.state.peers if fetched else ():
                 self.state.send(peer, self.view_changes[loner])
 
     def _say_view_change(self) -> None:
@@ -205,6 +202,8 @@ class Views:
     def _enter(self, view: View, cause: str) -> None:
         state = self.state
         assert view > state.view, (view, state.view)
+        if view == state.view + 1:
+            self._count_loners(cause)
         state.view = view
         state.base = None
         self.new_view = None
@@ -213,7 +212,7 @@ class Views:
         self._suspected_at_ms = -NEVER_MS
         state.emit(Persist(ViewEntered(view)))
         state.emit(Entered(view=view, leader=state.leader, cause=cause))
-        self.loners.note(self.view_changes, view)
+        self.loners.begin_view(self.view_changes.values())
         state.pace.begin_view()
         self.ordering.begin_view()
 

@@ -96,6 +96,10 @@ class Graph:
         """Return how many admitted vertices of `author` are not final."""
         return self._held[author]
 
+    def orphaned_by(self, author: ValidatorIndex) -> int:
+        """Return how many vertices of `author` wait for a parent."""
+        return self._orphaned[author]
+
     def add(self, vertex: Vertex, *, wanted: bool) -> Added:
         """Take in `vertex` and every orphan it completes."""
         if self.knows(vertex.hash):

@@ -1,23 +1,25 @@
 """Clients' transactions on their way into this node's next vertex.
 
 All or nothing: a submission is taken whole or refused whole, and is answered once every one of
-its transactions is on disk in a vertex. SPEC C6, C7.
+its transactions is on disk in a vertex. Whether one was executed elsewhere is asked when it comes
+and again when it goes into a vertex. SPEC C6, C7.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
 from cretonode.api.ports import Accepted
+from cretonode.core.dedup import Dedup
 from cretonode.core.events import Batch
 from cretonode.core.messages import VertexMessage
 from cretonode.crypto.hashing import hash_of, tree_root
 from cretonode.dag.payload import LENGTH_BYTES, each_id, pack
 from cretonode.errors import Backpressure, ClientError, NotReady
-from cretonode.identifiers import TransactionId, VertexHash
+from cretonode.identifiers import SequenceNumber, TransactionId, VertexHash
 from cretonode.limits import (
     PAYLOAD_BYTES_MAX,
     PAYLOAD_TRANSACTIONS_MAX,
@@ -33,31 +35,54 @@ class Submission:
 
     undurable: int
     durable: trio.Event = field(default_factory=trio.Event)
-    begun: bool = False  # part of it is in a batch
+    begun: bool = False  # part of it is in a batch, or was promised long ago: not to be given back
     given_back: str = ""  # why none of it was taken after all
+
+
+# The last: up to which sequence it is known that the transaction was not executed since it came.
+Entry: TypeAlias = tuple[TransactionId, bytes, Submission, SequenceNumber]
+
+
+def were_executed(
+    entries: Sequence[Entry],
+    executed_since: Callable[[Sequence[TransactionId], SequenceNumber], Container[TransactionId]],
+) -> list[bool]:
+    """Return of each entry whether its transaction was executed since. May wait for the disk."""
+    by_since: defaultdict[SequenceNumber, list[TransactionId]] = defaultdict(list)
+    for id_, _, _, since in entries:
+        by_since[since].append(id_)
+    found = {since: executed_since(ids, since) for since, ids in by_since.items()}
+    return [id_ in found[since] for id_, _, _, since in entries]
 
 
 @dataclass(slots=True)
 class Batcher:
     """Bound: `pending_max` transactions are taken and not final, and of them WAITING_BYTES_MAX
     bytes wait for a vertex. So whoever is taken waits for so many at most, and past what the
-    network orders clients are told at once instead of ever later.
+    network orders clients are told at once instead of ever later. What own vertices carried that
+    came too late is taken again beyond that: at most AUTHOR_UNFINAL_MAX vertices' worth.
     """
 
-    is_executed: Callable[[TransactionId], bool]
+    executed: Dedup
     wake: Callable[[], None]
     pending_max: int
     interval_ms: int
     transactions_max: int
     closed: bool = False
+    indexed: SequenceNumber = SequenceNumber(0)  # the index knows all that was executed up to here
     unfinal: dict[VertexHash, int] = field(default_factory=dict)  # own vertex: when accepted, ms
-    _waiting: deque[tuple[TransactionId, bytes, Submission]] = field(default_factory=deque)
+    _waiting: deque[Entry] = field(default_factory=deque)
+    _outdated: list[Entry] = field(default_factory=list)  # waited for longer than dedup reaches
     _waiting_bytes: int = 0
     _pending: set[TransactionId] = field(default_factory=set)  # taken here and not final
     _vouched: set[TransactionId] = field(default_factory=set)  # of these: submitted again, known
     _batched: deque[list[Submission]] = field(default_factory=deque)
     _batched_ms: int = 0
+    _has_outdated: trio.Event = field(default_factory=trio.Event)
     _answered: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+
+    def __post_init__(self) -> None:
+        self.indexed = self.executed.latest
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -66,12 +91,23 @@ class Batcher:
         """Return once all are durable. Raises: Backpressure, NotReady, ClientError; then none was
         taken.
         """
+        accepted, submission = self.offer(transactions)
+        if submission is not None:
+            await submission.durable.wait()
+            if submission.given_back:
+                raise NotReady(f"{submission.given_back}; nothing was accepted")
+        return accepted
+
+    def offer(
+        self, transactions: Sequence[bytes]
+    ) -> tuple[tuple[Accepted, ...], Submission | None]:
+        """Take transactions in; None: all are known. Raises: Backpressure, ClientError."""
         self._check(transactions)
         accepted: list[Accepted] = []
         fresh: dict[TransactionId, bytes] = {}
         for transaction in transactions:
             id_ = TransactionId(hash_of(transaction))
-            known = id_ in fresh or id_ in self._pending or self.is_executed(id_)
+            known = id_ in fresh or id_ in self._pending or id_ in self.executed
             if id_ in self._pending:
                 self._vouched.add(id_)
                 if len(self._vouched) > self.pending_max:
@@ -79,13 +115,45 @@ class Batcher:
             if not known:
                 fresh[id_] = transaction
             accepted.append(Accepted(id=id_, known=known))
-        if fresh:
-            await self._enqueue(fresh)
-        return tuple(accepted)
+        return tuple(accepted), self._enqueue(fresh) if fresh else None
+
+    def retake(
+        self, transactions: Sequence[bytes], ids: Sequence[TransactionId], since: SequenceNumber
+    ) -> Submission:
+        """Take again what an own vertex carried that came too late; the index is asked first."""
+        submission = Submission(undurable=len(transactions), begun=True)
+        self._outdated += [
+            (id_, data, submission, since) for id_, data in zip(ids, transactions, strict=True)
+        ]
+        self._waiting_bytes += sum(map(len, transactions))
+        self._pending.update(ids)
+        self._has_outdated.set()
+        return submission
+
+    async def wait_outdated(self) -> None:
+        """Return when something waits for `take_outdated`."""
+        await self._has_outdated.wait()
+
+    def take_outdated(self) -> tuple[list[Entry], SequenceNumber]:
+        """Return what only the index of transactions can judge; and what `judged` must be told."""
+        self._has_outdated = trio.Event()
+        entries, self._outdated = self._outdated, []
+        return entries, self.indexed
+
+    def judged(
+        self, entries: Sequence[Entry], executed: Sequence[bool], until: SequenceNumber
+    ) -> None:
+        """Put back what was not executed up to `until`; the rest has been dealt with elsewhere."""
+        for entry, is_executed in zip(entries, executed, strict=True):
+            if is_executed:
+                self._let_go(entry)
+            else:
+                self._waiting.append((*entry[:3], until))
+        self.wake()
 
     async def wait_durable(self) -> None:
         """Return when nothing that was taken in waits for the disk."""
-        while self._waiting or self._batched:
+        while self._waiting or self._outdated or self._batched:
             await self._answered.park()
 
     def give_back(self, reason: str) -> None:
@@ -116,16 +184,28 @@ class Batcher:
         """When a batch becomes ready, if any transaction waits."""
         return self._batched_ms + self.interval_ms if self._waiting else None
 
-    def take(self, now_ms: int) -> Batch:
-        """Return the oldest transactions that fit one vertex."""
+    def take(self, now_ms: int) -> Batch | None:
+        """Return the oldest transactions that fit one vertex. None: there are none after all.
+
+        Not those that were executed while they waited.
+        """
         self._batched_ms = now_ms
         taken: list[bytes] = []
         ids: list[bytes] = []
         submissions: list[Submission] = []
         room = PAYLOAD_BYTES_MAX
         count_max = min(self.transactions_max, PAYLOAD_TRANSACTIONS_MAX)
+        executed, latest, forgotten = self.executed, self.executed.latest, self.executed.forgotten
         while self._waiting and len(taken) < count_max:
-            id_, transaction, submission = self._waiting[0]
+            id_, transaction, submission, since = self._waiting[0]
+            if since < forgotten:
+                submission.begun = True  # the answer of the index may come when it is too late
+                self._outdated.append(self._waiting.popleft())
+                self._has_outdated.set()
+                continue
+            if since < latest and id_ in executed:
+                self._let_go(self._waiting.popleft())
+                continue
             room -= len(transaction) + LENGTH_BYTES
             if room < 0:
                 break
@@ -135,6 +215,8 @@ class Batcher:
             ids.append(id_)
             submissions.append(submission)
             submission.begun = True
+        if not taken:
+            return None
         self._batched.append(submissions)
         leaves = b"".join(ids)
         return Batch(
@@ -147,9 +229,7 @@ class Batcher:
             return
         self.unfinal[message.vertex.hash] = now_ms
         for submission in self._batched.popleft():
-            submission.undurable -= 1
-            if not submission.undurable:
-                submission.durable.set()
+            _answer(submission)
         self._answered.unpark_all()
 
     def on_final(self, vertex: VertexHash, transaction_ids: bytes) -> int | None:
@@ -176,7 +256,15 @@ class Batcher:
                     f"allowed are 1 to {TRANSACTION_BYTES_MAX}"
                 )
 
-    async def _enqueue(self, fresh: dict[TransactionId, bytes]) -> None:
+    def _let_go(self, entry: Entry) -> None:
+        """Answer for a transaction that was executed elsewhere while it waited here."""
+        id_, transaction, submission, _ = entry
+        self._waiting_bytes -= len(transaction)
+        self._pending.discard(id_)
+        _answer(submission)
+        self._answered.unpark_all()
+
+    def _enqueue(self, fresh: dict[TransactionId, bytes]) -> Submission:
         size = sum(map(len, fresh.values()))
         if len(self._pending) + len(fresh) > self.pending_max:
             raise Backpressure(
@@ -189,10 +277,15 @@ class Batcher:
                 f"{WAITING_BYTES_MAX} may; nothing was accepted"
             )
         submission = Submission(undurable=len(fresh))
-        self._waiting.extend((id_, data, submission) for id_, data in fresh.items())
+        since = self.executed.latest
+        self._waiting.extend((id_, data, submission, since) for id_, data in fresh.items())
         self._waiting_bytes += size
         self._pending.update(fresh)
         self.wake()
-        await submission.durable.wait()
-        if submission.given_back:
-            raise NotReady(f"{submission.given_back}; nothing was accepted")
+        return submission
+
+
+def _answer(submission: Submission) -> None:
+    submission.undurable -= 1
+    if not submission.undurable:
+        submission.durable.set()

@@ -73,7 +73,7 @@ class Channel:
         if not self._open:
             return
         if self._waiting_bytes[priority] + len(message) > WAITING_BYTES_MAX:
-            self.dropped_messages += 1 + len(self._waiting[priority])
+            self.dropped_messages += len(self._waiting[priority])
             self._clear(priority)
         self._waiting[priority].append(message)
         if priority is Priority.VOTES:

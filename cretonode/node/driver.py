@@ -38,6 +38,7 @@ from cretonode.node.finality import Finality
 from cretonode.node.inbox import Inbox
 from cretonode.node.links import Links
 from cretonode.node.performer import Performer
+from cretonode.node.retaker import Retaker
 from cretonode.node.server import SlotServer
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class Driver:
     server: SlotServer
     batcher: Batcher
     finality: Finality
+    retaker: Retaker
     counts: Counts = field(default_factory=Counts)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> Never:
@@ -94,7 +96,9 @@ class Driver:
         for event in events or [Tick()]:
             effects += self.replica.step(event, now_ms)
         if self.replica.wants_batch() and self.batcher.is_ready(now_ms):
-            effects += self.replica.step(self.batcher.take(now_ms), now_ms)
+            batch = self.batcher.take(now_ms)
+            if batch is not None:
+                effects += self.replica.step(batch, now_ms)
         self.counts.turns += 1
         self.counts.events += len(events)
         await self._perform(effects)
@@ -152,6 +156,8 @@ class Driver:
 
     def _on_finalize(self, effect: Finalize) -> None:
         self.finality.on_finalize(effect, self.clock.now_ms())
+        self.batcher.indexed = effect.sequence
+        self.retaker.add(effect.retakes)
         if effect.certificate is not None:
             signers = len(effect.certificate.votes)
             self.counts.participation = signers / self.replica.state.committee.size

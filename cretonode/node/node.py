@@ -38,6 +38,7 @@ from cretonode.node.finality import Finality
 from cretonode.node.inbox import Inbox
 from cretonode.node.links import Links
 from cretonode.node.performer import Performer
+from cretonode.node.retaker import Retaker
 from cretonode.node.server import SlotServer
 from cretonode.node.service import READ_THREADS, Service
 from cretonode.node.signals import watch_signals
@@ -164,6 +165,7 @@ async def _work(
     """Drive, serve people and programs, and drain when asked to stop."""
     async with trio.open_nursery() as work:
         await work.start(parts.driver.run, name="driver")
+        work.start_soon(parts.driver.retaker.run, name="retaker")
         work.start_soon(watch_quorum, parts.service, name="quorum watch")
         async with trio.open_nursery() as faces:
             with _step("api"):
@@ -215,7 +217,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
     node_ids = tuple(v.public_key.node_id for v in genesis.validators)
     inbox = Inbox(replica.state.peers)
     batcher = Batcher(
-        is_executed=replica.state.dedup.__contains__,
+        executed=replica.state.dedup,
         wake=inbox.wake,
         pending_max=config.consensus.max_pending_vertices,
         interval_ms=config.consensus.batch_interval_ms,
@@ -259,6 +261,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         server=server,
         batcher=batcher,
         finality=finality,
+        retaker=Retaker(batcher, disk.store, readers),
     )
     service = Service(
         genesis=genesis,

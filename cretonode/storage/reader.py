@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
+from cretonode.core.effects import Retake
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import CheckpointCertificate, CommitCertificate, VertexMessage
 from cretonode.dag.graph import FinalVertex
@@ -28,6 +29,7 @@ from cretonode.storage.schema import (
     MARKER,
     NEWEST_PREFIX,
     NUMBER,
+    RETAKE_PREFIX,
     Edge,
     Family,
     Finality,
@@ -205,6 +207,16 @@ class Reader:
             ValidatorIndex(int.from_bytes(key[len(NEWEST_PREFIX) :], "big")): VertexHash(value)
             for key, value in self.backend.scan_prefix(Family.STATE, NEWEST_PREFIX)
         }
+
+    def retakes(self) -> tuple[Retake, ...]:
+        """Return the own vertices that came too late and whose transactions are not taken yet."""
+        return tuple(
+            Retake(
+                VertexHash(key[len(RETAKE_PREFIX) :]),
+                SequenceNumber(decode_number(Family.STATE, key, value)),
+            )
+            for key, value in self.backend.scan_prefix(Family.STATE, RETAKE_PREFIX)
+        )
 
     def merkle_log(self) -> MerkleLog:
         """Return the Merkle log after the newest final sequence."""

@@ -65,6 +65,7 @@ class StateKey(StrEnum):
 
 
 NEWEST_PREFIX: Final = b"newest/"  # in `state`: author u16 -> hash of its newest final vertex
+RETAKE_PREFIX: Final = b"retake/"  # in `state`: hash of an own vertex that came too late -> since
 TRANSACTION: Final = struct.Struct(">QHH")
 VERTEX_PLACE: Final = struct.Struct(">QH")
 OFFSETS: Final = tuple(struct.pack(">H", offset) for offset in range(PAYLOAD_TRANSACTIONS_MAX))
@@ -308,6 +309,11 @@ def decode_log(value: bytes) -> MerkleLog:
 def newest_key(author: ValidatorIndex) -> bytes:
     """Return the key in `state` of an author's newest final vertex."""
     return NEWEST_PREFIX + author.to_bytes(2, "big")
+
+
+def retake_key(vertex: VertexHash) -> bytes:
+    """Return the key in `state` of an own vertex whose transactions must be taken up again."""
+    return RETAKE_PREFIX + vertex
 
 
 def _damaged(family: Family, key: bytes, what: str) -> CorruptionError:

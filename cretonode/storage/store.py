@@ -38,6 +38,7 @@ from cretonode.storage.schema import (
     StateKey,
     decode_number,
     encode_number,
+    retake_key,
 )
 from cretonode.storage.serving import serve_slots
 from cretonode.storage.transactions import UNINDEXED_SLOTS_MAX, TransactionIndex, find_id
@@ -146,6 +147,12 @@ class Store(Reader):
         self.apply((), journal=marker)
         self.sync()
 
+    def delete_retake(self, vertex: VertexHash) -> None:
+        """Forget that a vertex came too late: its transactions are in newer ones. Unsynced."""
+        batch = self.backend.batch()
+        batch.delete(Family.STATE, retake_key(vertex))
+        self.backend.write(batch)
+
     def put_evidence(self, name: bytes, data: bytes) -> None:
         """Keep evidence under a name that the caller chooses. Unsynced."""
         self._put(Family.EVIDENCE, name, data)
@@ -206,6 +213,12 @@ class Store(Reader):
         vertex = slot.vertices[place.position]
         return self._found(transaction, vertex, place.offset, place)
 
+    def executed_since(
+        self, transactions: Sequence[TransactionId], since: SequenceNumber
+    ) -> set[TransactionId]:
+        """Return those of `transactions` executed in a sequence above `since`. Blocks."""
+        return self.index.executed_since(transactions, since)
+
     def serve_slots(
         self, first: SequenceNumber, count: int
     ) -> Iterator[VertexMessage | CommitCertificate]:
@@ -227,6 +240,10 @@ class Store(Reader):
             offset = find_id(ids, transaction)
             if offset is not None:
                 return self._found(transaction, vertex, offset, None)
+        for retake in self.retakes():
+            offset = find_id(self.get_checked(retake.vertex).transaction_ids, transaction)
+            if offset is not None:
+                return self._found(transaction, retake.vertex, offset, None)
         return None
 
     def _found(

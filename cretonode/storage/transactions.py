@@ -7,9 +7,11 @@ written in sorted runs. Rows follow in the log what they point to, so a crash on
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from cretonode.dag.payload import each_id
 from cretonode.identifiers import HASH_BYTES, SequenceNumber, TransactionId
 from cretonode.storage.backend import Backend
 from cretonode.storage.schema import (
@@ -60,6 +62,26 @@ class TransactionIndex:
                     return Place(sequence, position, offset)
         value = self.backend.get(Family.TRANSACTIONS, transaction)
         return None if value is None else decode_place(transaction, value)
+
+    def executed_since(
+        self, transactions: Sequence[TransactionId], since: SequenceNumber
+    ) -> set[TransactionId]:
+        """Return those executed in a sequence above `since`. Waits for the disk."""
+        with self._changing:
+            recent = list(self._recent.items())
+        wanted = set(transactions)
+        found: set[TransactionId] = set()
+        for sequence, vertices in recent:
+            if sequence > since:
+                found |= wanted.intersection(each_id(fresh_ids(vertices)))
+        rest = sorted(wanted - found)
+        rows = self.backend.multi_get(Family.TRANSACTIONS, rest) if rest else []
+        found.update(
+            transaction
+            for transaction, row in zip(rest, rows, strict=True)
+            if row is not None and decode_place(transaction, row).sequence > since
+        )
+        return found
 
     def write_rows(self) -> int:
         """Index what waits; return how many transactions that were. Blocks: a worker thread."""

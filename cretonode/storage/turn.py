@@ -24,6 +24,7 @@ from cretonode.storage.schema import (
     encode_vertex,
     index_key,
     newest_key,
+    retake_key,
 )
 from cretonode.storage.transactions import VertexIds
 from cretonode.wire.stored import encode_certificate
@@ -94,6 +95,8 @@ class Turn:
             value = encode_certificate(effect.certificate)
             self.batch.put(Family.CERTIFICATES, encode_number(sequence), value)
             self._certificates.append(sequence)
+        for retake in effect.retakes:
+            self.batch.put(Family.STATE, retake_key(retake.vertex), encode_number(retake.since))
         ids = zip(effect.transaction_ids, effect.skipped, strict=True)
         self.slots.append((sequence, tuple(ids)))
         self._last = effect

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from cretonode.core.committee import Parameters
-from cretonode.core.dedup import Dedup
+from cretonode.core.dedup import Dedup, all_skipped, reference_of
 from cretonode.core.execution import log_leaf
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import CheckpointCertificate, CommitCertificate, VertexMessage
@@ -279,7 +279,7 @@ class _Walk:
         for position, name in enumerate(slot.vertices):
             message = self.reader.get_checked(name)
             vertices.append(message.vertex)
-            if dedup.execute(message.transaction_ids) != slot.skipped[position]:
+            if self._skips(message, dedup) != slot.skipped[position]:
                 yield Problem(
                     ProblemKind.EXECUTION, where, f"vertex {position} skips other transactions"
                 )
@@ -300,6 +300,14 @@ class _Walk:
         if vertices != sorted(vertices, key=lambda vertex: vertex.order_key):
             yield Problem(ProblemKind.ORDER, where, "its vertices are not in order")
         yield from self._history(slot, vertices, where)
+
+    def _skips(self, message: VertexMessage, dedup: Dedup) -> int:
+        """Execute one vertex as a replica does."""
+        named = self.reader.get_finality(message.vertex.parents[-1])  # genesis has no row
+        sequence = named.vertex.sequence if named is not None else SequenceNumber(0)
+        if dedup.reaches(reference_of(message.vertex, sequence, self.parameters)):
+            return dedup.execute(message.transaction_ids)
+        return all_skipped(message.vertex.transaction_count)
 
     def _places(self, slot: Slot, position: int, ids: bytes) -> Iterator[Problem]:
         """Each executed transaction is indexed here, or where it was executed again later."""

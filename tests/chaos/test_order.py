@@ -57,6 +57,15 @@ def test_a_transaction_of_two_sequences_is_repeated() -> None:
     assert len(read(page, page).repeated) == 1
 
 
+def test_beyond_the_dedup_window_a_liar_may_repeat_what_it_copied() -> None:
+    """docs/api.md: after that it is a new transaction. What was acknowledged is the first."""
+    order = Order(dedup_window=3)
+    pages = (slot(1, A), slot(2), slot(3, B), slot(4, A), slot(5, B), slot(6, A))
+    order.add(["node0"], [pages])
+    assert [each.split(" at ")[1] for each in order.repeated] == ["3 and 5", "4 and 6"]
+    assert order.lacks([acknowledged(1, A)]) == []
+
+
 def test_a_transaction_twice_in_one_sequence_is_repeated() -> None:
     page = (slot(1, A, A),)
     assert len(read(page, page).repeated) == 1

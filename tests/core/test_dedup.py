@@ -4,6 +4,7 @@ import random
 
 from cretonode.core.dedup import Dedup, bitmap_bytes
 from cretonode.crypto.hashing import hash_of
+from cretonode.dag.payload import each_id
 from cretonode.identifiers import SequenceNumber, TransactionId
 
 
@@ -68,3 +69,45 @@ def test_a_bitmap_has_one_encoding() -> None:
     assert bitmap_bytes(0) == b""
     assert bitmap_bytes(1) == b"\x01"
     assert bitmap_bytes(0x1_00) == b"\x00\x01"
+
+
+def test_it_says_how_far_back_it_reaches() -> None:
+    dedup = Dedup(4)
+    assert dedup.reaches(SequenceNumber(0))
+    for sequence in range(1, 10):
+        run(dedup, sequence, sequence)
+    assert dedup.latest == 9
+    assert dedup.reaches(SequenceNumber(5)), "all that was executed above 5 is known"
+    assert not dedup.reaches(SequenceNumber(4))
+
+
+def test_past_its_bound_it_reaches_less_far_back() -> None:
+    """SPEC C5: bounded memory whatever is executed; and nothing is forgotten unsaid."""
+    dedup = Dedup(100, transactions_max=30)
+    for sequence in range(1, 50):
+        run(dedup, sequence, *range(10 * sequence, 10 * sequence + 10))
+        assert len(dedup) <= 30 + 10
+        kept = [s for s in range(1, sequence + 1) if ids(10 * s) in dedup]
+        assert min(kept) == dedup.forgotten + 1
+    assert dedup.forgotten == 45
+
+
+def test_who_restarts_forgets_the_same() -> None:
+    """SPEC C7: the same on every node, across restart: rebuilt from the last D sequences."""
+    rng = random.Random(7)
+    window = 6
+    for _ in range(30):
+        running = Dedup(window, transactions_max=20)
+        fresh: dict[int, bytes] = {}
+        for sequence in range(1, 30):
+            batch = ids(*(rng.randint(1, 60) for _ in range(rng.choice((0, 3, 15)))))
+            running.begin(SequenceNumber(sequence))
+            skipped = running.execute(batch)
+            fresh[sequence] = b"".join(
+                id_ for bit, id_ in enumerate(each_id(batch)) if not skipped >> bit & 1
+            )
+            again = Dedup(window, transactions_max=20)
+            for earlier in range(max(1, sequence - window + 1), sequence + 1):
+                again.begin(SequenceNumber(earlier))
+                assert again.execute(fresh[earlier]) == 0
+            assert (again, again.forgotten) == (running, running.forgotten)

@@ -5,7 +5,7 @@
 
 import pytest
 
-from cretonode.core.effects import Accuse, Effect, Finalize, Halt, Stable
+from cretonode.core.effects import Accuse, Effect, Finalize, Halt, Retake, Stable
 from cretonode.core.execution import log_leaf
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import Checkpoint, VertexMessage
@@ -236,3 +236,73 @@ def test_an_old_final_vertex_received_again_is_not_ordered_again() -> None:
 def _ordered_once(tested: Driven, message: VertexMessage) -> bool:
     orders = [v.hash for f in of(tested.everything, Finalize) for v in f.vertices]
     return orders.count(message.vertex.hash) == 1
+
+
+# --- too late
+
+
+def test_a_vertex_that_comes_too_late_executes_nothing() -> None:
+    """SPEC C7: its author was away for longer than anybody knows what was executed."""
+    tested = make_replica()
+    chain = anchors(0, 16)
+    tested.finalize(0, *chain)
+    known = plain(2, 1, chain[0], transactions=(b"a", b"b"))
+    late = plain(3, 1, transactions=(b"c", b"d"))
+    top = anchor(0, 17, chain[-1], known, late)
+    (final,) = of(tested.finalize(0, known, late, top), Finalize)
+    assert final.vertices == (late.vertex, known.vertex, top.vertex)
+    skipped = dict(zip((v.author for v in final.vertices), final.skipped, strict=True))
+    assert skipped == {2: 0b00, 3: 0b11, 0: 0}, "D is 16: 1 is near enough, genesis is not"
+    assert final.retakes == (), "neither is its own"
+
+
+def test_what_a_late_vertex_carried_is_not_executed_so_it_may_be_later() -> None:
+    tested = make_replica()
+    chain = anchors(0, 16)
+    tested.finalize(0, *chain)
+    late = plain(3, 1, transactions=(b"c",))
+    again = plain(2, 1, chain[-1], transactions=(b"c",))
+    top = anchor(0, 17, chain[-1], late, again)
+    (final,) = of(tested.finalize(0, late, again, top), Finalize)
+    skipped = dict(zip((v.author for v in final.vertices), final.skipped, strict=True))
+    assert skipped == {3: 0b1, 2: 0b0, 0: 0}
+
+
+def test_an_anchor_that_lost_is_judged_by_its_own_sequence() -> None:
+    """An honest leader puts into an anchor what it took at most `batch_age_max` (8) before."""
+    lost = anchor(1, 1, A[10], transactions=(b"t",))
+    for length, skipped in ((19, 0), (20, 1)):
+        tested = make_replica()
+        chain = anchors(0, length)
+        tested.finalize(0, *chain)
+        top = anchor(0, 30, chain[-1], lost)
+        (final,) = of(tested.finalize(0, lost, top), Finalize)
+        assert dict(zip(final.vertices, final.skipped, strict=True))[lost.vertex] == skipped
+
+
+def test_the_author_is_told_to_take_up_again_what_came_too_late() -> None:
+    """SPEC C7, C8: nothing acknowledged is lost; also when the author was restarted meanwhile."""
+    tested = make_replica(3)
+    (own,) = said(tested.do(batch_of(b"a", b"b")), VertexMessage)
+    tested = tested.restart()
+    chain = anchors(0, 16)
+    tested.finalize(0, *chain)
+    top = anchor(0, 17, chain[-1], own)
+    (final,) = of(tested.finalize(0, top), Finalize)
+    assert final.skipped == (0b11, 0)
+    assert final.retakes == (Retake(own.vertex.hash, SequenceNumber(0)),)
+
+
+def test_a_restarted_replica_judges_what_is_late_like_a_running_one() -> None:
+    late = plain(3, 1, transactions=(b"c",))
+    chain = anchors(0, 16)
+    top = anchor(0, 17, chain[-1], late)
+    running, stopped = make_replica(), make_replica()
+    for tested in (running, stopped):
+        tested.hear_all(late)
+        tested.finalize(0, *chain)
+    again = stopped.restart()
+    (first,) = of(running.finalize(0, top), Finalize)
+    (second,) = of(again.finalize(0, top), Finalize)
+    assert first.skipped == second.skipped == (1, 0)
+    assert first.log == second.log

@@ -15,11 +15,16 @@ from cretonode.core.messages import (
     Prepare,
     PrePrepare,
     Statement,
+    VertexMessage,
     ViewChange,
 )
 from cretonode.core.records import Accepted, HighCertificate, ViewEntered
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, View
-from cretonode.limits import FUTURE_VIEW_MESSAGES_MAX, TIMESTAMP_DRIFT_MS_MAX
+from cretonode.limits import (
+    FUTURE_VIEW_MESSAGES_MAX,
+    PAYLOAD_TRANSACTIONS_MAX,
+    TIMESTAMP_DRIFT_MS_MAX,
+)
 from tests.core.replicas import (
     ROOT,
     START_MS,
@@ -463,3 +468,27 @@ def test_the_leader_says_no_prepare_and_counts_its_pre_prepare() -> None:
     top = tested.replica.state.graph.admitted[proposal.anchor]
     effects = tested.hear(prepare(0, top, 2), prepare(0, top, 3))
     assert sequences(said(effects, Commit)) == [1]
+
+
+def test_a_backup_refuses_an_anchor_that_orders_too_many_transactions() -> None:
+    """SPEC C5: a rule on anchors, so that what dedup remembers is bounded."""
+    for count, accepted in ((16, True), (17, False)):
+        tested = make_replica()
+        ends = []
+        for author, length in ((2, 8), (3, count - 8)):
+            end = full(plain(author, 1))
+            tested.hear(end)
+            for index in range(2, length + 1):
+                end = full(plain(author, index, end, ROOT))
+                tested.hear(end)
+            ends.append(end)
+        top = anchor(0, 1, ROOT, *ends)
+        effects = tested.hear(top, pre_prepare(0, top))
+        assert bool(said(effects, Prepare)) == accepted
+        assert bool(of(effects, Refuse)) != accepted
+
+
+def full(message: VertexMessage) -> VertexMessage:
+    """Return a vertex whose header says that it is full."""
+    vertex = replace(message.vertex, transaction_count=PAYLOAD_TRANSACTIONS_MAX)
+    return replace(message, vertex=vertex)

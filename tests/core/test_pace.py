@@ -35,7 +35,9 @@ def judge(pace: Pace, count: int, *, waited_ms: int | None, votes_ms: int, first
     for i in range(count):
         sequence = SequenceNumber(first + i)
         pace.on_accepted(sequence, 1_000)
-        pace.on_final(sequence, waited_ms, 1_000 + votes_ms, limit_ms=LIMIT_MS)
+        pace.on_final(
+            sequence, 1_000 + votes_ms, own_ms=waited_ms, others_ms=None, limit_ms=LIMIT_MS
+        )
 
 
 def test_fifty_slow_sequences_make_a_slow_leader_and_one_fewer_does_not() -> None:
@@ -60,7 +62,7 @@ def test_sequences_that_kept_nobody_waiting_or_came_late_do_not_count() -> None:
     pace = Pace()
     judge(pace, 10 * SEQUENCES_JUDGED, waited_ms=None, votes_ms=20)
     for sequence in range(1_000, 2_000):  # fetched, not voted on
-        pace.on_final(SequenceNumber(sequence), 10_000, 0, limit_ms=LIMIT_MS)
+        pace.on_final(SequenceNumber(sequence), 0, own_ms=9_999, others_ms=9_999, limit_ms=LIMIT_MS)
     judge(pace, SEQUENCES_JUDGED - 1, waited_ms=501, votes_ms=20)
     assert not pace.slow
 

@@ -1,16 +1,21 @@
 """Making vertices: plain ones for clients, anchors as leader. Validator 0 leads view 0 of 4."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from cretonode.core.effects import Effect, Entered, Finalize, Say
 from cretonode.core.messages import Prepare, PrePrepare, VertexMessage
 from cretonode.core.records import Accepted, OwnVertex
-from cretonode.core.state import NEVER_MS
+from cretonode.core.state import NEVER_MS, Restored
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, View
-from cretonode.limits import AUTHOR_UNFINAL_MAX
+from cretonode.limits import (
+    AUTHOR_UNFINAL_MAX,
+    HISTORY_TRANSACTIONS_MAX,
+    PAYLOAD_TRANSACTIONS_MAX,
+)
 from tests.core.replicas import (
     ROOT,
     START_MS,
@@ -18,6 +23,7 @@ from tests.core.replicas import (
     Driven,
     alone,
     anchor,
+    anchors,
     batch_of,
     commit,
     committed,
@@ -301,3 +307,98 @@ def test_a_certificate_for_the_own_proposal_finalizes_it() -> None:
     effects = confirmed(tested, tested.do(batch_of(b"a")))
     (final,) = of(effects, Finalize)
     assert (final.sequence, final.certificate) == (1, committed(0, final.anchor, (0, 1, 3)))
+
+
+# --- what vertices say of when their transactions were taken
+
+
+def test_a_plain_vertex_names_the_anchor_that_was_final_when_its_batch_was_taken() -> None:
+    """SPEC C7: executed after that means executed since. A leader's batch waits for its turn; then
+    the view changes, and meanwhile more became final."""
+    tested = make_replica(0)
+    tested.do(batch_of(b"a"))
+    assert not made(tested.do(batch_of(b"waits"))), "the interval has not passed"
+    own = [v for v in made(tested.everything) if v.is_anchor]
+    effects = tested.hear_all(committed(1, own[0]))
+    assert len(of(effects, Finalize)) == 1
+    (vertex,) = [v for v in made(effects) if not v.is_anchor]
+    assert vertex.parents == (own[0].hash, ROOT.hash)
+
+
+def test_a_batch_taken_long_ago_goes_into_a_plain_vertex() -> None:
+    """An anchor is judged by its own sequence: `batch_age_max` sequences before, nothing older."""
+    tested = make_replica(0)
+    tested.replica.proposer.on_batch(batch_of(b"old"))
+    chain = tested.replica.state.chain
+    for message in anchors(0, 8, index=50):
+        tested.replica.state.graph.add(message.vertex, wanted=True)
+        chain.extend(chain.link(message.vertex))
+    tested.replica.proposer.advance()
+    (vertex,) = made(tested.replica.state.effects)
+    assert not vertex.is_anchor
+    assert vertex.transaction_count == 1
+
+
+def test_a_node_a_dedup_window_behind_takes_no_batch() -> None:
+    """What it made would come too late."""
+    tested = make_replica(1)
+    assert tested.replica.wants_batch()
+    far = anchors(0, 16)
+    tested.hear(committed(0, far[14]))
+    assert tested.replica.wants_batch()
+    tested.hear(committed(0, far[15]))
+    assert not tested.replica.wants_batch()
+
+
+def test_no_batch_is_taken_while_the_newest_own_vertex_is_looked_up() -> None:
+    """The next vertex could not name it, and nobody who lacks it would ever ask for it."""
+    unknown = plain(2, 1)
+    own = plain(3, 5, anchor(0, 1, ROOT, unknown))
+    tested = make_replica(3, restored=Restored(final=ROOT, pending=(own,)))
+    assert not tested.replica.wants_batch()
+    tested.hear(unknown, anchor(0, 1, ROOT, unknown))
+    assert tested.replica.wants_batch()
+    (vertex,) = made(tested.do(batch_of(b"a")))
+    assert named(own) in vertex.parents
+
+
+# --- how much an anchor orders
+
+
+def loaded(author: int, count: int, transactions: int = PAYLOAD_TRANSACTIONS_MAX) -> list[Vertex]:
+    """Return a chain of plain vertices whose headers say that they are full."""
+    found: list[Vertex] = []
+    for index in range(1, count + 1):
+        message = plain(author, index, *([found[-1], ROOT] if found else [ROOT]))
+        found.append(replace(message.vertex, transaction_count=transactions))
+    return found
+
+
+def test_an_anchor_orders_no_more_transactions_than_its_bound_and_everybody_gets_a_share() -> None:
+    """SPEC C5: what dedup must remember of one sequence is bounded."""
+    tested = make_replica(0)
+    graph = tested.replica.state.graph
+    for vertex in (*loaded(1, 60), *loaded(2, 60), *loaded(3, 2)):
+        graph.add(vertex, wanted=True)
+    history = tested.replica.state.chain.link(
+        tested.replica.proposer._anchor(SequenceNumber(1))
+    ).history
+    assert Counter(v.author for v in history) == {0: 1, 1: 4, 2: 4, 3: 2}
+    assert max(v.index for v in history if v.author == 1) == 4, "oldest first"
+    assert tested.committee.may_order(history)
+
+
+def test_with_many_authors_everybody_comes_first_in_turn() -> None:
+    """More full vertices than one anchor may order: nobody is left out for ever."""
+    tested = make_replica(0, committee=committee_of(31))
+    state = tested.replica.state
+    for author in range(1, 31):
+        state.graph.add(loaded(author, 1)[0], wanted=True)
+    ordered: set[int] = set()
+    for sequence in range(1, 31):
+        history = state.chain.link(
+            tested.replica.proposer._anchor(SequenceNumber(sequence))
+        ).history
+        assert len(history) == 1 + HISTORY_TRANSACTIONS_MAX // PAYLOAD_TRANSACTIONS_MAX
+        ordered |= {v.author for v in history}
+    assert ordered == set(range(31))

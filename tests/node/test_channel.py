@@ -6,7 +6,7 @@ import trio.testing
 from cretonode.identifiers import NodeId, ValidatorIndex, View
 from cretonode.limits import FRAME_BYTES_MAX
 from cretonode.network.frames import Priority
-from cretonode.node.channel import FRAMES_BURST, Channel
+from cretonode.node.channel import FRAMES_BURST, WAITING_BYTES_MAX, Channel
 from cretonode.wire.frames import unpack_frame_untrusted
 from cretonode.wire.hello import encode_hello, hello_of
 from tests.simulation.scenario import committee_of
@@ -155,3 +155,16 @@ async def test_a_chatty_node_keeps_below_the_rate_that_its_peer_reads(
     await trio.sleep(1.0)
     assert peers.messages() == [i.to_bytes(2, "big") for i in range(2 * FRAMES_BURST)]
     assert len(peers.frames) <= FRAMES_BURST + 1
+
+
+async def test_a_peer_that_reads_nothing_costs_a_bounded_amount() -> None:
+    """House style 17: past the bound what waits is dropped and counted; a Status brings it back."""
+    peers = FakePeers()
+    async with trio.open_nursery() as nursery:
+        channel = await greeted_channel(peers, nursery)
+        message = bytes(WAITING_BYTES_MAX // 64)
+        for _ in range(200):
+            channel.send(VOTES, message)
+            assert channel.waiting_messages <= 64
+        assert channel.dropped_messages == 200 - channel.waiting_messages
+        nursery.cancel_scope.cancel()

@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Effect, Say
 from cretonode.core.events import PeerConnected, Received
 from cretonode.core.messages import Message, Prepare, PrePrepare, ViewChange
@@ -25,6 +26,7 @@ from cretonode.node.finality import Finality
 from cretonode.node.inbox import Inbox
 from cretonode.node.links import Links
 from cretonode.node.performer import Performer
+from cretonode.node.retaker import Retaker, TransactionStore
 from cretonode.node.server import SlotServer
 from cretonode.wire.messages import decode_message_untrusted
 from tests.core.replicas import (
@@ -81,7 +83,7 @@ def make_driver(me: int) -> Driver:
     for channel in links.channels.values():
         channel.connected()
     batcher = Batcher(
-        is_executed=lambda _: False,
+        executed=Dedup(COMMITTEE.parameters.dedup_window),
         wake=inbox.wake,
         pending_max=100,
         interval_ms=0,
@@ -97,6 +99,7 @@ def make_driver(me: int) -> Driver:
         server=cast("SlotServer", None),
         batcher=batcher,
         finality=Finality(batcher),
+        retaker=Retaker(batcher, cast("TransactionStore", None), trio.CapacityLimiter(1)),
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import cretonode.node.verification
 from cretonode.core.messages import Commit, Message, Prepare, Suspect
 from cretonode.core.statements import statement_of
 from cretonode.crypto.signatures import CryptoMode, SecretKey, Signer, VerifyingKey
@@ -68,3 +69,14 @@ def test_only_votes_can_be_surplus() -> None:
     checks = verification(needs=False)
     suspect = Suspect(view=View(0), author=ValidatorIndex(1))
     assert len(checks.messages_untrusted([signed(suspect, by=1)])) == 1
+
+
+def test_what_is_remembered_of_signatures_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """House style 17: two generations; who is forgotten is verified again."""
+    monkeypatch.setattr(cretonode.node.verification, "REMEMBERED_CLAIMS_MAX", 3)
+    checks = verification()
+    for sequence in range(1, 20):
+        vote = dataclasses.replace(PREPARE, sequence=SequenceNumber(sequence))
+        checks.messages_untrusted([signed(vote, by=2)])
+        assert len(checks._recent) + len(checks._older) <= 6
+    assert len(checks._recent) + len(checks._older) > 3

@@ -5,11 +5,11 @@ journal may fill the disk up, end in a torn record, or come back with a flipped 
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cretonode.core.committee import Committee
-from cretonode.core.effects import Effect, Finalize, Persist, Say, Stable, Store
+from cretonode.core.effects import Effect, Finalize, Persist, Retake, Say, Stable, Store
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
     UNSIGNED,
@@ -39,7 +39,7 @@ from cretonode.dag.graph import FinalVertex, genesis_vertex
 from cretonode.dag.payload import each_id
 from cretonode.dag.vertex import Vertex
 from cretonode.errors import StorageError
-from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
+from cretonode.identifiers import SequenceNumber, TransactionId, ValidatorIndex, VertexHash
 
 
 class DiskFull(StorageError):
@@ -50,6 +50,13 @@ class Damaged(StorageError):
     """A record that was synced is not what was written: amnesia."""
 
 
+@dataclass(frozen=True, slots=True)
+class Retaken:
+    """What an own vertex carried that came too late is in newer ones: its row goes."""
+
+    vertex: VertexHash
+
+
 @dataclass(slots=True)
 class Tables:
     """What the database operations so far amount to."""
@@ -57,8 +64,9 @@ class Tables:
     vertices: dict[VertexHash, VertexMessage] = field(default_factory=dict)
     final: dict[VertexHash, FinalVertex] = field(default_factory=dict)
     sequences: dict[SequenceNumber, Finalize] = field(default_factory=dict)
+    retakes: dict[VertexHash, Retake] = field(default_factory=dict)
 
-    def apply(self, effect: Effect) -> None:
+    def apply(self, effect: Effect | Retaken) -> None:
         match effect:
             case Store(message):
                 self.vertices[message.vertex.hash] = message
@@ -66,6 +74,9 @@ class Tables:
                 self.sequences[effect.sequence] = effect
                 for vertex in effect.vertices:
                     self.final[vertex.hash] = final_of(vertex, effect.sequence)
+                self.retakes.update({retake.vertex: retake for retake in effect.retakes})
+            case Retaken(vertex):
+                self.retakes.pop(vertex, None)
 
 
 @dataclass(slots=True)
@@ -74,7 +85,7 @@ class Disk:
 
     committee: Committee
     journal: list[Record] = field(default_factory=list)
-    operations: list[Effect] = field(default_factory=list)
+    operations: list[Effect | Retaken] = field(default_factory=list)
     journal_synced: int = 0
     operations_synced: int = 0
     tables: Tables = field(default_factory=Tables)
@@ -105,7 +116,19 @@ class Disk:
                     owed = True
         return owed
 
-    def _operate(self, effect: Effect) -> None:
+    def delete_retake(self, vertex: VertexHash) -> None:
+        """As the store does: unsynced."""
+        self._operate(Retaken(vertex))
+
+    def executed_since(
+        self, transactions: Sequence[TransactionId], since: SequenceNumber
+    ) -> set[TransactionId]:
+        """As the store's index."""
+        later = [slot for s, slot in self.tables.sequences.items() if s > since]
+        executed = {id_ for slot in later for id_ in each_id(executed_ids(slot))}
+        return executed.intersection(transactions)
+
+    def _operate(self, effect: Effect | Retaken) -> None:
         self.operations.append(effect)
         self.tables.apply(effect)
 
@@ -200,12 +223,15 @@ class Disk:
         for vertex in tables.final.values():
             if vertex.finalized_by > last - parameters.window:
                 recent[vertex.hash] = vertex
+        pending = tuple(m for h, m in tables.vertices.items() if h not in tables.final)
+        for parent in sorted({p for message in pending for p in message.vertex.parents}):
+            if parent in tables.final:
+                recent.setdefault(parent, tables.final[parent])
         executed = tuple(
             (s, executed_ids(f))
             for s, f in sorted(tables.sequences.items())
             if s > last - parameters.dedup_window
         )
-        pending = tuple(m for h, m in tables.vertices.items() if h not in tables.final)
         return Restored(
             promises=fold(self.journal),
             final=final,

@@ -5,6 +5,7 @@ to catch it; what a change of the simulator makes of other seeds is found again 
 `just simulate mutations=yes`.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from cretonode.core import certificate
 from cretonode.core.committee import Committee, quorum_of
 from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Persist, Say
+from cretonode.core.events import Batch
 from cretonode.core.messages import (
     Commit,
     Message,
@@ -33,7 +35,9 @@ from cretonode.dag.chain import Link
 from cretonode.dag.graph import Graph
 from cretonode.dag.payload import each_id
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash, View
+from cretonode.node.batcher import Batcher
 from tests.simulation import signatures
+from tests.simulation.clients import Clients
 from tests.simulation.world import World
 
 Planted = AbstractContextManager[None]
@@ -234,6 +238,28 @@ def dedup_in_one_vertex() -> Planted:
     return all_of(patch.object(Dedup, "execute", execute))
 
 
+def late_executed() -> Planted:
+    """A vertex is executed however long its author was away."""
+    return all_of(patch.object(Dedup, "reaches", lambda self, since: True))
+
+
+def late_lost() -> Planted:
+    """What a vertex carried that came too late is not taken up again."""
+    return all_of(patch.object(Clients, "_retake", lambda self, retakes: None))
+
+
+def asked_once() -> Planted:
+    """Whether a transaction was executed is asked when it comes, not when it goes."""
+    take = Batcher.take
+
+    def unasked(self: Batcher, now_ms: int) -> Batch | None:
+        latest = self.executed.latest
+        self._waiting = deque((*entry[:3], latest) for entry in self._waiting)
+        return take(self, now_ms)
+
+    return all_of(patch.object(Batcher, "take", unasked))
+
+
 # --- helpers
 
 
@@ -301,6 +327,9 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "window without base": Mutation(window_without_base, (1,)),
     "fixed timeout": Mutation(fixed_timeout, (10,)),
     "dedup in one vertex": Mutation(dedup_in_one_vertex),
+    "late executed": Mutation(late_executed, (12,)),
+    "late lost": Mutation(late_lost, (1,)),
+    "asked once": Mutation(asked_once, (12,)),
     "parent link forgotten": Mutation(parent_link_forgotten, (0,), "names wrong parent"),
     "parents not awaited": Mutation(parents_not_awaited),
 }

@@ -8,6 +8,7 @@ from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS
 from cretonode.identifiers import TransactionId, ValidatorIndex
 from tests.simulation.byzantine.behaviour import Behaviour
+from tests.simulation.clients import Clients
 from tests.simulation.clockwork import START_MS
 from tests.simulation.disk import Disk
 
@@ -42,7 +43,7 @@ class Node:
     honest: bool = True
     replica: Replica | None = None
     inbox: list[Event] = field(default_factory=list)
-    clients: list[bytes] = field(default_factory=list)
+    clients: Clients | None = None  # while it runs
     routes: dict[ValidatorIndex, list[tuple["Node", Link]]] = field(default_factory=dict)
     acknowledged: set[TransactionId] = field(default_factory=set)  # said by it in a vertex
     busy: bool = False

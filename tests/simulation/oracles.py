@@ -22,8 +22,9 @@ from cretonode.core.records import (
     Promises,
     Record,
 )
+from cretonode.crypto.hashing import hash_of
 from cretonode.dag.payload import each_id
-from cretonode.identifiers import SequenceNumber, TransactionId, View
+from cretonode.identifiers import SequenceNumber, TransactionId, ValidatorIndex, View
 from tests.simulation.disk import Disk
 
 
@@ -36,6 +37,8 @@ class Oracles:
     """Shared by all honest nodes of one world."""
 
     dedup_window: int
+    malicious: set[ValidatorIndex] = field(default_factory=set)
+    submitted: dict[TransactionId, SequenceNumber] = field(default_factory=dict)
     order: dict[SequenceNumber, tuple[object, ...]] = field(default_factory=dict)
     executed: dict[TransactionId, SequenceNumber] = field(default_factory=dict)
     said: dict[tuple[object, ...], object] = field(default_factory=dict)
@@ -55,19 +58,37 @@ class Oracles:
             effect.skipped,
             effect.log.root(),
         )
+        is_first = effect.sequence not in self.order
         agreed = self.order.setdefault(effect.sequence, what)
         if agreed != what:
             raise Violation(f"{name} finalizes {what} at {effect.sequence}, others {agreed}")
+        if is_first:
+            self._check_once(effect, disk)
+
+    def _check_once(self, effect: Finalize, disk: Disk) -> None:
+        """Nothing is executed twice, however long somebody was away.
+
+        But a client may submit it again to a node that executed it a window ago, and who is
+        malicious may bring it again when the window has passed.
+        """
         for vertex, skipped in zip(effect.vertices, effect.skipped, strict=True):
+            is_malicious = vertex.author in self.malicious
             ids = each_id(disk.tables.vertices[vertex.hash].transaction_ids)
             for bit, transaction in enumerate(ids):
                 if not skipped >> bit & 1:
-                    before = self.executed.get(transaction, effect.sequence)
-                    if 0 < abs(effect.sequence - before) < self.dedup_window:
+                    before = self.executed.get(transaction)
+                    again = effect.sequence if is_malicious else self.submitted.get(transaction, 0)
+                    if before is not None and again - before < self.dedup_window:
                         raise Violation(
                             f"{transaction.hex()} executed at {before} and {effect.sequence}"
                         )
                     self.executed[transaction] = effect.sequence
+
+    def on_submit(self, transactions: list[bytes], final: SequenceNumber) -> None:
+        """A client hands transactions to an honest node that has executed up to `final`."""
+        for transaction in transactions:
+            id_ = TransactionId(hash_of(transaction))
+            self.submitted[id_] = max(final, self.submitted.get(id_, final))
 
     def on_start(self, name: str, promises: Promises) -> None:
         """Take up what a node's journal gave back."""

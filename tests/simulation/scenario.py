@@ -155,6 +155,7 @@ class Scenario:
             if first_leaders
             else self.rng.sample(range(self.size), malicious)
         )
+        self.world.oracles.malicious = {ValidatorIndex(i) for i in chosen}
         self.behaving: list[tuple[str, Node]] = []
         for i in range(self.size):
             node = self.world.add_node(f"n{i}", ValidatorIndex(i), honest=i not in chosen)

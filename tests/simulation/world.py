@@ -23,15 +23,15 @@ from cretonode.core.effects import (
     Send,
     Serve,
 )
-from cretonode.core.events import Batch, Event, LookedUp, Received, Tick
+from cretonode.core.events import Event, LookedUp, Received, Tick
 from cretonode.core.messages import Message, Statement, VertexMessage
 from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS, Timing
 from cretonode.core.statements import statement_of
-from cretonode.crypto.hashing import tree_root
-from cretonode.dag.payload import pack, transaction_ids_untrusted
+from cretonode.dag.payload import each_id
 from cretonode.identifiers import TransactionId, ValidatorIndex
 from tests.simulation.byzantine.behaviour import Behaviour
+from tests.simulation.clients import Clients
 from tests.simulation.clockwork import START_MS
 from tests.simulation.disk import Damaged, Disk, DiskFull
 from tests.simulation.marks import LISTENER, mark
@@ -92,6 +92,7 @@ class World(Network):
             mark("torn tail dropped")
         replica = Replica(self.committee, node.me, self.timing, restored)
         node.replica = replica
+        node.clients = Clients(replica.state.dedup, node.disk)
         if node.honest:
             self.oracles.on_start(node.name, restored.promises)
         LISTENER.hears = node.honest
@@ -110,9 +111,7 @@ class World(Network):
         """Kill a node: memory and a random part of the unsynced writes are gone."""
         assert node.replica is not None
         self.note(f"{node.name} crashes")
-        node.replica = None
-        node.fuse = None
-        node.clients = []
+        node.replica = node.clients = node.fuse = None
         node.disk.crash(self.rng)
         for other in self.nodes:
             if other.me != node.me:
@@ -125,8 +124,10 @@ class World(Network):
 
     def submit(self, node: Node, transactions: list[bytes]) -> None:
         """A client hands transactions to a node."""
-        if node.replica is not None:
-            node.clients += transactions
+        if node.replica is not None and node.clients is not None:
+            if node.honest:
+                self.oracles.on_submit(transactions, node.replica.state.final)
+            node.clients.submit(transactions)
             self._turn(node)
 
     def _forget(self, node: Node) -> None:
@@ -156,8 +157,10 @@ class World(Network):
         try:
             for event in events:
                 effects += self._step(node, replica, event)
-            if node.clients and replica.wants_batch():
-                effects += self._step(node, replica, self._batch(node))
+            if node.clients is not None and self._has_batch(node):
+                batch = node.clients.take(self.now_ms)
+                if batch is not None:
+                    effects += self._step(node, replica, batch)
         except (AssertionError, KeyError) as error:
             if node.honest:
                 raise Violation(f"{node.name}: {type(error).__name__} {error}") from error
@@ -228,7 +231,7 @@ class World(Network):
         replica = node.replica
         if replica is None or node.busy:
             return
-        if node.inbox or (node.clients and replica.wants_batch()):
+        if node.inbox or self._has_batch(node):
             self._turn(node)
             return
         own_ms = replica.deadline_ms()
@@ -245,13 +248,11 @@ class World(Network):
         if node.life == life:
             self.deliver(node, Tick())
 
-    def _batch(self, node: Node) -> Batch:
-        transactions, node.clients = node.clients[:100], node.clients[100:]
-        payload = pack(transactions)
-        ids = transaction_ids_untrusted(payload, len(transactions))
-        return Batch(
-            payload=payload, transaction_ids=ids, root=tree_root(ids), count=len(transactions)
-        )
+    def _has_batch(self, node: Node) -> bool:
+        replica, clients = node.replica, node.clients
+        if replica is None or clients is None:
+            return False
+        return clients.wait(self.now_ms) and replica.wants_batch()
 
     # --- faults inside a turn
 
@@ -323,8 +324,8 @@ class World(Network):
                 absent = tuple(h for h in hashes if h not in final)
                 node.inbox.append(LookedUp(found, absent))
             case Say(statement):
-                if isinstance(statement, VertexMessage) and node.honest:
-                    self._acknowledge(node, statement.transaction_ids)
+                if isinstance(statement, VertexMessage):
+                    self._acknowledge(node, statement)
                 self._say(node, statement)
             case _:
                 self._take_note(node, effect)
@@ -348,14 +349,19 @@ class World(Network):
                 if node.honest:
                     mark(f"refused: {reason.name}")
             case Finalize(sequence=sequence, anchor=anchor):
+                assert node.clients is not None
+                node.clients.on_finalize(effect)
                 self.note(f"{node.name} finalizes {sequence} {anchor.hash[:4].hex()}")
             case _:
                 pass
 
-    def _acknowledge(self, node: Node, ids: bytes) -> None:
-        fresh = {TransactionId(ids[i : i + 32]) for i in range(0, len(ids), 32)}
-        node.acknowledged |= fresh
-        self.acknowledged |= fresh
+    def _acknowledge(self, node: Node, message: VertexMessage) -> None:
+        """Answer the clients whose transactions are on disk now."""
+        assert node.clients is not None
+        node.clients.on_durable(message, self.now_ms)
+        if node.honest:
+            node.acknowledged.update(each_id(message.transaction_ids))
+            self.acknowledged.update(each_id(message.transaction_ids))
 
     def _stored(self, node: Node, effect: Serve) -> Sequence[Message]:
         vertices = node.disk.tables.vertices

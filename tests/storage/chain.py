@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from blake3 import blake3
 
 from cretonode.core.committee import Parameters
-from cretonode.core.dedup import Dedup
+from cretonode.core.dedup import Dedup, all_skipped, reference_of
 from cretonode.core.effects import Finalize, Stable, Store
 from cretonode.core.execution import log_leaf
 from cretonode.core.merkle_log import MerkleLog
@@ -112,7 +112,11 @@ class ChainMaker:
         ids = [self.messages[vertex.hash].transaction_ids for vertex in link.history]
         skipped = []
         for position, vertex in enumerate(link.history):
-            bitmap = self.dedup.execute(ids[position])
+            named = self.graph.final[vertex.parents[-1]].sequence
+            if self.dedup.reaches(reference_of(vertex, named, self.parameters)):
+                bitmap = self.dedup.execute(ids[position])
+            else:
+                bitmap = all_skipped(vertex.transaction_count)
             skipped.append(bitmap)
             self.log.append(log_leaf(anchor.sequence, position, vertex.hash, bitmap))
         if is_certified is None:

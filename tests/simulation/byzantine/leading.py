@@ -126,6 +126,11 @@ class ProposesLate(Behaviour):
             self.later(self.timeout_ms * 8 // 10, peer, statement)
         return []
 
+    def sends(self, peer: ValidatorIndex, message: Message) -> list[Outgoing]:
+        """Answer no status with what is held back."""
+        held = isinstance(message, PrePrepare) and any(m == message for _, (_, m) in self._held)
+        return [] if held else super().sends(peer, message)
+
 
 class Censors(Behaviour):
     """Never hears of one author's vertices while it leads; some do not talk to it either."""

@@ -1,0 +1,571 @@
+"""Everything that can grow has a bound: every container of the core, flooded as liars would.
+
+`BOUNDS` lists the containers of `core` and `dag` and how much each may hold; the floods below go
+through `step` alone, and after each the list is gone through. Containers of `node` and `network`
+are listed with the test that fills them. A container that no list knows fails the last tests.
+SPEC C5, C6; house style 17.
+"""
+
+import ast
+import re
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from cretonode.core.effects import Accuse
+from cretonode.core.events import LookedUp, PeerConnected, PeerSilent
+from cretonode.core.messages import Status, Suspect, VertexMessage
+from cretonode.core.replica import Replica
+from cretonode.core.state import Restored
+from cretonode.crypto.hashing import hash_of
+from cretonode.dag.graph import FinalVertex
+from cretonode.identifiers import AuthorIndex, Height, SequenceNumber, ValidatorIndex, View
+from cretonode.limits import (
+    AUTHOR_HELD_MAX,
+    AUTHOR_ORPHANS_MAX,
+    AUTHOR_UNFINAL_MAX,
+    EVIDENCE_PER_AUTHOR_MAX,
+    FETCH_SLOTS_MAX,
+    FINAL_RECALLED_MAX,
+    FUTURE_VIEW_MESSAGES_MAX,
+    INDEXES_MAX,
+    LOOKUP_HASHES_MAX,
+)
+from tests.core.replicas import (
+    ROOT,
+    Driven,
+    anchor,
+    anchors,
+    batch_of,
+    checkpoint,
+    commit,
+    committed,
+    make_replica,
+    of,
+    plain,
+    pre_prepare,
+    prepare,
+    prepared,
+    signed,
+    view_change,
+)
+
+ROOT_PATH: Final = Path(__file__).parent.parent.parent
+CONTAINERS: Final = (dict, set, list, deque, defaultdict, Counter)
+LIAR: Final = 2  # f = 1 of 4; the replica is validator 1, validator 0 leads
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The container, how much it may hold, and how much some flood must have put there."""
+
+    container: Callable[[Replica], object]
+    most: Callable[[Replica], int]
+    reached: int | None = None  # None: the bound itself
+
+
+def n(replica: Replica) -> int:
+    return replica.state.committee.size
+
+
+def window(replica: Replica) -> int:
+    return replica.state.committee.parameters.window
+
+
+def checkpoints(replica: Replica) -> int:
+    return 2 * window(replica) // replica.state.committee.parameters.checkpoint_interval
+
+
+def held(replica: Replica) -> int:
+    """Return how many admitted vertices there may be. A range request's may be more than others."""
+    return n(replica) * FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX
+
+
+def orphaned(replica: Replica) -> int:
+    return held(replica) + n(replica) * AUTHOR_ORPHANS_MAX
+
+
+def parents(replica: Replica) -> int:
+    return orphaned(replica) * (n(replica) + 1)
+
+
+def recent(replica: Replica) -> int:
+    """Return how many sequences behind finality are remembered."""
+    return 2 * window(replica) + replica.state.committee.parameters.checkpoint_interval
+
+
+def slots(replica: Replica) -> list[object]:
+    return list(replica.ordering.slots.values())
+
+
+BOUNDS: Final[dict[str, Bound]] = {
+    # --- validators: one entry each
+    "State.equivocators": Bound(lambda r: r.state.equivocators, n, 1),
+    "State.connected": Bound(lambda r: r.state.connected, n, 3),
+    "State.accusations": Bound(lambda r: list(r.state.accusations), n, 1),
+    "Graph._held": Bound(lambda r: list(r.state.graph._held), n, 2),
+    "Graph._orphaned": Bound(lambda r: list(r.state.graph._orphaned), n, 2),
+    "Graph.newest_final": Bound(lambda r: r.state.graph.newest_final, n, 2),
+    "Intake._served_ms": Bound(lambda r: r.intake._served_ms, n, 2),
+    "Retransmission.finals": Bound(lambda r: r.retransmission.finals, n, 3),
+    "Views.view_changes": Bound(lambda r: r.views.view_changes, n, 1),
+    "Views._silent": Bound(lambda r: r.views._silent, n, 3),
+    "Views._suspects": Bound(lambda r: r.views._suspects, n, 1),
+    "Slot.prepares": Bound(
+        lambda r: max((s.prepares for s in r.ordering.slots.values()), key=len, default=()), n, 2
+    ),
+    "Slot.commits": Bound(
+        lambda r: max((s.commits for s in r.ordering.slots.values()), key=len, default=()), n, 2
+    ),
+    "Loners._ahead": Bound(lambda r: r.views.loners._ahead, n, 1),
+    # --- sequences in flight
+    "Pace._accepted_ms": Bound(lambda r: r.state.pace._accepted_ms, window),
+    "Ordering.slots": Bound(lambda r: r.ordering.slots, window),
+    "Ordering.accepted": Bound(lambda r: r.ordering.accepted, window),
+    "Ordering.said": Bound(lambda r: r.ordering.said, window),
+    "Ordering._future": Bound(
+        lambda r: r.ordering._future,
+        lambda r: n(r) * FUTURE_VIEW_MESSAGES_MAX,
+        FUTURE_VIEW_MESSAGES_MAX,
+    ),
+    "Chain.links": Bound(lambda r: r.state.chain.links, window),
+    "Chain.covered": Bound(lambda r: r.state.chain.covered, held, 8),
+    "Checkpoints.own": Bound(lambda r: r.checkpoints.own, checkpoints),
+    "Checkpoints._votes": Bound(
+        lambda r: r.checkpoints._votes, lambda r: n(r) * (checkpoints(r) + 1), 4
+    ),
+    "Execution.waiting": Bound(lambda r: r.execution.waiting, lambda r: 2 * window(r)),
+    # --- sequences behind finality
+    "Execution.anchors": Bound(lambda r: r.execution.anchors, recent, 16),
+    "Dedup._by_sequence": Bound(
+        lambda r: list(r.state.dedup._by_sequence), lambda r: r.state.dedup.window
+    ),
+    "Dedup._executed": Bound(
+        lambda r: r.state.dedup._executed, lambda r: r.state.dedup.transactions_max, 16
+    ),
+    # --- vertices
+    "Graph._recalled": Bound(
+        lambda r: r.state.graph._recalled, lambda r: 2 * FINAL_RECALLED_MAX, FINAL_RECALLED_MAX
+    ),
+    "Intake._granted": Bound(
+        lambda r: r.intake._granted, lambda r: r.state.committee.history_vertices_max
+    ),
+    "Graph.admitted": Bound(lambda r: r.state.graph.admitted, held, AUTHOR_HELD_MAX),
+    "Graph.orphans": Bound(lambda r: r.state.graph.orphans, orphaned, AUTHOR_ORPHANS_MAX),
+    "Graph._wanted": Bound(lambda r: r.state.graph._wanted, orphaned, 1),
+    "Graph._missing": Bound(lambda r: r.state.graph._missing, parents, AUTHOR_ORPHANS_MAX),
+    "Graph._children": Bound(lambda r: r.state.graph._children, parents, AUTHOR_ORPHANS_MAX),
+    "Graph.final": Bound(
+        lambda r: r.state.graph.final,
+        lambda r: (
+            recent(r) * r.state.committee.history_vertices_max + 2 * FINAL_RECALLED_MAX + parents(r)
+        ),
+        FINAL_RECALLED_MAX // 2,
+    ),
+    "Intake.transaction_ids": Bound(lambda r: r.intake.transaction_ids, held, AUTHOR_HELD_MAX),
+    "Intake._seen": Bound(lambda r: r.intake._seen, held, AUTHOR_HELD_MAX),
+    "Intake._orphans": Bound(lambda r: r.intake._orphans, orphaned, AUTHOR_ORPHANS_MAX),
+    "Intake._checking": Bound(lambda r: r.intake._checking, lambda r: LOOKUP_HASHES_MAX),
+    "Intake._wants": Bound(lambda r: r.intake._wants, lambda r: parents(r) + 3 * window(r), 64),
+    "Intake._stored": Bound(lambda r: r.intake._stored, lambda r: orphaned(r), 1),
+    "Intake._by_index": Bound(
+        lambda r: r.intake._by_index,
+        lambda r: held(r) + orphaned(r) + n(r) * AUTHOR_UNFINAL_MAX + INDEXES_MAX + 1,
+        INDEXES_MAX // 2,
+    ),
+    # --- the running step
+    "State.effects": Bound(lambda r: r.state.effects, lambda r: 0),
+}
+# Bounded by what it stands for: the test that fills it, or why there is none.
+ELSEWHERE: Final = {
+    "core/records.py Promises.accepted": "tests/core/test_records.py::"
+    "test_a_stable_checkpoint_lets_older_promises_go",
+    "core/records.py Promises.checkpoints": "tests/core/test_records.py::"
+    "test_a_stable_checkpoint_lets_older_promises_go",
+    "core/loners.py Pauses._times": "tests/core/test_loners.py::"
+    "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
+    "core/loners.py Pauses._last_ms": "tests/core/test_loners.py::"
+    "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
+    "core/pace.py Series.waits_ms": "a deque with a length",
+    "core/pace.py Pace._votes_ms": "a deque with a length",
+    "core/slots.py Slot.shown": "one of each validator",
+    "node/channel.py Channel._views": "one of each message in `_waiting`",
+    "node/inbox.py Inbox._bytes": "one of each peer",
+    "node/batcher.py Batcher.unfinal": "tests/core/test_bounds.py::own_batches",
+    "node/batcher.py Batcher._waiting": "tests/node/test_batcher.py::"
+    "test_past_its_bound_nothing_of_a_request_is_taken",
+    "node/batcher.py Batcher._outdated": "tests/node/test_batcher.py::"
+    "test_what_is_taken_again_does_not_ask_for_room",
+    "node/batcher.py Batcher._pending": "tests/node/test_batcher.py::"
+    "test_past_its_bound_nothing_of_a_request_is_taken",
+    "node/batcher.py Batcher._vouched": "at most as many as pending_max, else it is gone through",
+    "node/batcher.py Batcher._batched": "tests/core/test_bounds.py::own_batches",
+    "node/channel.py Channel._heard": "one of each class",
+    "node/channel.py Channel._said": "one of each class",
+    "node/channel.py Channel._waiting": "tests/node/test_channel.py::"
+    "test_a_peer_that_reads_nothing_costs_a_bounded_amount",
+    "node/channel.py Channel._waiting_bytes": "one of each class",
+    "node/driver.py Counts.refused": "one of each Reason",
+    "node/finality.py Finality.latencies_ms": "a deque with a length",
+    "node/finality.py Finality._waiting": "tests/api/test_routes.py::"
+    "test_more_waits_than_allowed_are_refused_before_anything_is_taken",
+    "node/inbox.py Inbox._own": "what the node itself has under way",
+    "node/inbox.py Inbox._peers": "tests/node/test_inbox.py::"
+    "test_a_flooding_peer_waits_and_another_does_not",
+    "node/inbox.py Inbox._room": "one of each peer",
+    "node/links.py Links.channels": "one of each validator",
+    "node/links.py Links.heard": "one of each validator",
+    "node/links.py Links._index_of": "one of each validator",
+    "node/links.py Links._silent": "one of each validator",
+    "node/retaker.py Retaker._retakes": "tests/core/test_bounds.py::own_batches",
+    "node/retaker.py Retaker._under_way": "tests/core/test_bounds.py::own_batches",
+    "node/server.py SlotServer._queues": "tests/node/test_server.py::"
+    "test_requests_past_the_bound_are_dropped",
+    "node/server.py SlotServer._requests": "tests/node/test_server.py::"
+    "test_requests_past_the_bound_are_dropped",
+    "node/verification.py Verification._recent": "tests/node/test_verification.py::"
+    "test_what_is_remembered_of_signatures_is_bounded",
+    "node/verification.py Verification._older": "tests/node/test_verification.py::"
+    "test_what_is_remembered_of_signatures_is_bounded",
+    "network/admission.py Admission._hosts": "tests/network/test_admission.py::"
+    "test_the_hosts_remembered_are_bounded_and_the_busy_ones_stay",
+    "network/connection.py Connection.ids": "what the engine gives out: 8 at most",
+    "network/counters.py EndpointCounters.handshakes_refused": "one of each reason",
+    "network/counters.py EndpointCounters.connections_ended": "one of each reason",
+    "network/counters.py EndpointCounters.datagrams_dropped": "one of each reason",
+    "network/counters.py EndpointCounters.engine_faults": "one of each kind of exception",
+    "network/endpoint.py Endpoint._routes": "tests/network/test_endpoint.py::"
+    "test_inbound_connections_are_bounded",
+    "network/endpoint.py Endpoint._connections": "tests/network/test_endpoint.py::"
+    "test_inbound_connections_are_bounded",
+    "network/endpoint.py Endpoint._due": "one of each connection",
+    "network/frames.py FrameDecoder._buffer": "tests/network/test_frames.py::"
+    "test_an_oversized_frame_is_refused_at_its_length",
+    "network/half_open.py HalfOpen._connections": "tests/network/test_half_open.py::"
+    "test_a_flood_crowds_out_its_own_beginnings_and_not_anothers",
+    "network/half_open.py HalfOpen._hosts": "one of each connection, at most",
+    "network/half_open.py Lingering._goodbyes": "tests/network/test_half_open.py::"
+    "test_what_lingers_is_bounded",
+    "network/inbound.py Inbound._by_stream": "tests/network/test_transfer.py::"
+    "test_more_streams_than_classes_are_refused",
+    "network/inbound.py Inbound._by_priority": "one of each class",
+    "network/outbound.py _Lane.pieces": "tests/network/test_outbound.py::"
+    "test_a_full_class_refuses_and_counts_and_holds_up_nobody",
+    "network/outbound.py Outbound._lanes": "one of each class",
+    "network/outbound.py Outbound.refused": "one of each class",
+    "network/peers.py Peers._links": "one of each validator",
+    "network/rate.py Seldom._last_s": "tests/network/test_rate.py::"
+    "test_strangers_cannot_make_it_remember_without_end",
+}
+# Their values look like containers and are none that grows.
+NO_CONTAINERS: Final = {"core/replica.py Replica.checkpoints"}
+# What one flood may bring about at most, tighter than what all together may.
+TIGHT: Final[dict[str, dict[str, int]]] = {
+    "vertices": {
+        "Graph.admitted": AUTHOR_HELD_MAX,
+        "Graph.orphans": AUTHOR_ORPHANS_MAX,
+        "Intake._orphans": AUTHOR_ORPHANS_MAX,
+        "Intake.transaction_ids": AUTHOR_HELD_MAX,
+        "Intake._wants": AUTHOR_ORPHANS_MAX,
+        "Intake._by_index": AUTHOR_HELD_MAX + AUTHOR_ORPHANS_MAX,
+    },
+    "old_parents": {"Graph.final": 2 * FINAL_RECALLED_MAX + 60},
+    "rising_indexes": {"Intake._by_index": INDEXES_MAX + 60},
+    "far_ahead": {"Graph.orphans": FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX + AUTHOR_ORPHANS_MAX},
+    "long_run": {"Graph.final": 4 * 20, "Intake._by_index": 4 * 20 + 2 * AUTHOR_UNFINAL_MAX},
+    "in_flight": {"Intake._wants": 8},
+}
+
+
+def size_of(container: object) -> int:
+    """Return how many things a container holds, those of containers within included."""
+    if isinstance(container, dict):
+        inner = list(container.values())
+        return sum(size_of(v) if isinstance(v, CONTAINERS) else 1 for v in inner)
+    assert isinstance(container, set | list | deque | tuple)
+    return len(container)
+
+
+# --- floods: each yields now and then, so that the bounds are checked on the way
+
+Flood = Iterator[Driven]
+
+
+def far_views(tested: Driven) -> Flood:
+    """Votes, suspicions and view-changes of ever later views."""
+    genesis = anchor(0, 1)
+    for view in range(1, 200):
+        tested.hear(prepare(view, genesis, LIAR), commit(view, genesis, LIAR))
+        tested.hear(signed(Suspect(view=View(view), author=ValidatorIndex(LIAR))))
+        tested.hear(view_change(view, LIAR))
+        yield tested
+
+
+def contradictions(tested: Driven) -> Flood:
+    """Every vote twice and more, each time for another anchor; each index twice."""
+    for index in range(1, 40):
+        for some in anchors(0, 12, index=100 * index):
+            tested.hear(prepare(0, some, LIAR), commit(0, some, LIAR), commit(0, some, 3))
+            tested.hear(prepare(0, some, 3))
+        yield tested
+        digest = hash_of(index.to_bytes(2, "big"))
+        for sequence in range(1, 100):
+            tested.hear(checkpoint(sequence, digest, LIAR))
+        yield tested
+        tested.hear(view_change(1, LIAR, prepared(0, anchor(0, index))))
+        tested.hear(plain(LIAR, 1, transactions=(b"%d" % index,)))
+    liars = Counter(effect.author for effect in of(tested.everything, Accuse))
+    assert liars[ValidatorIndex(LIAR)] == EVIDENCE_PER_AUTHOR_MAX
+
+
+def vertices(tested: Driven) -> Flood:
+    """More vertices than an author may have: admitted, orphaned, and for one index."""
+    for index in range(1, 2 * AUTHOR_HELD_MAX):
+        tested.hear_all(plain(LIAR, index), plain(LIAR, index, timestamp_ms=index))
+        unknown = plain(3, index, anchor(0, 7, timestamp_ms=index))
+        tested.hear_all(
+            replace(unknown, vertex=replace(unknown.vertex, author=ValidatorIndex(LIAR)))
+        )
+        if index % 50 == 0:
+            yield tested
+
+
+def old_vertices(tested: Driven) -> Flood:
+    """Vertices below what is final, faster than storage answers."""
+    first = plain(LIAR, 1_000)
+    tested.finalize(0, first, anchor(0, 1, ROOT, first))
+    for index in range(1, 2 * LOOKUP_HASHES_MAX):
+        tested.hear(plain(LIAR, index))
+    yield tested
+
+
+def looked_up(index: int) -> FinalVertex:
+    """Return what storage says of a vertex that was final long ago."""
+    return FinalVertex(
+        hash=anchor(0, index, timestamp_ms=1).vertex.hash,
+        author=ValidatorIndex(0),
+        index=AuthorIndex(index),
+        height=Height(1),
+        sequence=SequenceNumber(1),
+        timestamp_ms=1,
+        finalized_by=SequenceNumber(1),
+    )
+
+
+def old_parents(tested: Driven) -> Flood:
+    """Vertices that name old final ones and break a rule, without end."""
+    tested.finalize(0, *anchors(0, 60))
+    for index in range(1, 2 * FINAL_RECALLED_MAX):
+        parent = looked_up(index)
+        tested.hear(plain(LIAR, 10, parent, height=7))
+        tested.step(LookedUp((parent,), ()))
+        if index % 500 == 0:
+            yield tested
+
+
+def rising_indexes(tested: Driven) -> Flood:
+    """Vertices that break a rule, each with an index of its own, many on one old parent."""
+    tested.finalize(0, *anchors(0, 60))
+    for index in range(1, 2 * INDEXES_MAX):
+        parent = looked_up(1 + index // 50)
+        tested.hear(plain(LIAR, 10 + index, parent, height=7))
+        if index % 50 == 49:
+            tested.step(LookedUp((parent,), ()))
+            yield tested
+
+
+def certificates(tested: Driven) -> Flood:
+    """Certificates far above what is here, of lower sequences, too."""
+    for some in anchors(0, 60):
+        tested.hear(committed(0, some))
+        yield tested
+
+
+def far_ahead(tested: Driven) -> Flood:
+    """The peer that was asked for a range sends vertices without their parents."""
+    for peer in (0, LIAR, 3):
+        tested.step(PeerConnected(ValidatorIndex(peer)))
+        tested.hear(
+            Status(
+                view=View(0),
+                has_base=True,
+                final=SequenceNumber(500),
+                stable=SequenceNumber(496),
+                slots=(),
+                newest=(AuthorIndex(0),) * 4,
+            ),
+            sender=peer,
+        )
+    yield tested
+    tested.hear(committed(0, anchors(0, 60)[-1]))
+    for index in range(1, FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX + 300):
+        unknown = looked_up(index)
+        for sender in (0, LIAR, 3):
+            tested.hear(plain(LIAR, index, unknown), sender=sender)
+        if index % 1_000 == 0:
+            yield tested
+    for peer in (0, LIAR, 3):
+        tested.step(PeerSilent(ValidatorIndex(peer)))
+    yield tested
+
+
+def in_flight(tested: Driven) -> Flood:
+    """A leader that proposes and proposes, its anchors late, and then others besides."""
+    for some in anchors(0, 40):
+        tested.hear(pre_prepare(0, some))
+    yield tested
+    for some in anchors(0, 40):
+        tested.hear(some, pre_prepare(0, some))
+        yield tested
+    for some in anchors(0, 40, index=50):
+        tested.hear(pre_prepare(0, some), prepare(0, some, LIAR), commit(0, some, LIAR))
+    yield tested
+
+
+def proposed(tested: Driven) -> Flood:
+    """A proposal on a longer history than one anchor may order, sent from its end."""
+    chain = [plain(3, 1)]
+    for index in range(2, 700):
+        chain.append(plain(3, index, chain[-1], ROOT))
+    top = anchor(0, 1, ROOT, chain[-1])
+    tested.hear(pre_prepare(0, top), top)
+    for message in reversed(chain[1:]):
+        tested.hear(message)
+    yield tested
+
+
+def long_run(tested: Driven) -> Flood:
+    """Finality goes on and on, and no checkpoint becomes stable."""
+    previous: VertexMessage | FinalVertex = ROOT
+    for index in range(1, 200):
+        tip = plain(LIAR, index, transactions=(b"%d" % index,))
+        previous = anchor(0, index, previous, tip)
+        tested.finalize(0, tip, previous)
+        yield tested
+
+
+def own_batches(tested: Driven) -> Flood:
+    """Clients without end, and no leader."""
+    for number in range(2 * AUTHOR_UNFINAL_MAX):
+        if tested.replica.wants_batch():
+            tested.do(batch_of(b"%d" % number))
+        yield tested
+    yield tested.restart()
+
+
+def orphans_at_start(tested: Driven) -> Flood:
+    """Storage gives back vertices whose parents nobody remembers."""
+    unknown = anchors(0, 200)
+    pending = tuple(plain(LIAR, index, unknown[index]) for index in range(1, 200))
+    yield make_replica(restored=Restored(final=ROOT, pending=pending))
+    yield tested
+
+
+FLOODS: Final = (
+    far_views,
+    contradictions,
+    vertices,
+    old_vertices,
+    old_parents,
+    rising_indexes,
+    certificates,
+    far_ahead,
+    in_flight,
+    proposed,
+    long_run,
+    own_batches,
+    orphans_at_start,
+)
+
+
+@cache
+def peaks_of(flood: Callable[[Driven], Flood]) -> dict[str, int]:
+    """Return the most that each container held while `flood` came in."""
+    peaks: Counter[str] = Counter()
+    for tested in flood(make_replica()):
+        for name, bound in BOUNDS.items():
+            size = size_of(bound.container(tested.replica))
+            assert size <= bound.most(tested.replica), f"{name} holds {size}"
+            peaks[name] = max(peaks[name], size)
+    return peaks
+
+
+@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__)
+def test_no_flood_passes_a_bound(flood: Callable[[Driven], Flood]) -> None:
+    peaks = peaks_of(flood)
+    for name, most in TIGHT.get(flood.__name__, {}).items():
+        assert 0 < peaks[name] <= most, (name, peaks[name])
+
+
+def test_the_floods_fill_everything() -> None:
+    """A bound that no flood comes near would be tested by nothing."""
+    replica = make_replica().replica
+    for name, bound in BOUNDS.items():
+        wanted = bound.most(replica) if bound.reached is None else bound.reached
+        reached = max(peaks_of(flood)[name] for flood in FLOODS)
+        assert reached >= wanted, f"{name}: {reached} of {wanted}"
+
+
+# --- the lists are complete
+
+
+def containers_under(package: str) -> Iterator[str]:
+    """Yield each attribute of a class below `cretonode` that can grow: "path Class.name".
+
+    A field or an attribute set in `__init__` whose type or value names a container. What is frozen
+    does not grow.
+    """
+    grows = re.compile(r"\b(dict|set|deque|list|defaultdict|OrderedDict|Counter|bytearray)\b|[{[]")
+    for path in sorted((ROOT_PATH / "cretonode" / package).rglob("*.py")):
+        for kind in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(kind, ast.ClassDef) or "frozen=True" in _decorators(kind):
+                continue
+            place = f"{path.relative_to(ROOT_PATH / 'cretonode')} {kind.name}"
+            for name, text in _attributes(kind):
+                if grows.search(text):
+                    yield f"{place}.{name}"
+
+
+def _decorators(kind: ast.ClassDef) -> str:
+    return " ".join(map(ast.unparse, kind.decorator_list))
+
+
+def _attributes(kind: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """Yield name and type (or value) of each attribute."""
+    for field in kind.body:
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            outer = ast.unparse(field.annotation)
+            yield field.target.id, "" if outer.startswith(("tuple", "Callable")) else outer
+        if isinstance(field, ast.FunctionDef) and field.name == "__init__":
+            for node in ast.walk(field):
+                targets = node.targets if isinstance(node, ast.Assign) else ()
+                if isinstance(node, ast.AnnAssign):
+                    targets = (node.target,)
+                for target in targets:
+                    if isinstance(target, ast.Attribute) and node.value is not None:
+                        yield target.attr, ast.unparse(node.value)
+
+
+@pytest.mark.parametrize("package", ["core", "dag", "node", "network"])
+def test_every_container_is_in_a_list(package: str) -> None:
+    for name in containers_under(package):
+        known = name in ELSEWHERE or name.split(" ")[1] in BOUNDS
+        assert known or name in NO_CONTAINERS, f"{name}: what bounds it, and which test fills it?"
+
+
+def test_the_lists_name_what_there_is() -> None:
+    found = {
+        name for package in ("core", "dag", "node", "network") for name in containers_under(package)
+    }
+    short = {name.split(" ")[1] for name in found}
+    assert set(BOUNDS) <= short, set(BOUNDS) - short
+    assert set(ELSEWHERE) <= found, set(ELSEWHERE) - found
+    for test in ELSEWHERE.values():
+        if "::" in test:
+            path, name = test.split("::")
+            assert f"def {name}(" in (ROOT_PATH / path).read_text(encoding="utf-8"), test
