@@ -13,6 +13,8 @@ from chaos.watch import Overdue
 from cretonode.cli.layout import NodeFiles
 from cretonode.core.records import (
     Accepted,
+    AmnesiaBegun,
+    AmnesiaEnded,
     BaseAdopted,
     HighCertificate,
     OwnVertex,
@@ -82,7 +84,7 @@ class Said:
                     if rank is not None and certificate.position.rank <= rank:
                         self._contradict(f"its high certificate fell to {certificate.position}")
                     rank = certificate.position.rank
-                case StableCheckpoint():
+                case StableCheckpoint() | AmnesiaBegun() | AmnesiaEnded():
                     pass
                 case _:
                     assert_never(record)

@@ -45,6 +45,14 @@ class ConnectionLost(PeerError):
     """The connection to a peer ended: closed, refused, timed out."""
 
 
+class KeyInUse(ConnectionLost):
+    """The peer is connected to another process with our key."""
+
+
+class KeyElsewhere(ConfigError):
+    """Another process works with this node's key. Two would contradict each other."""
+
+
 class ClientError(CretoError):
     """An application's request cannot be served; the text says why and what is allowed."""
 

@@ -41,6 +41,18 @@ INDEXES_MAX: Final = 4096  # vertices by (author, index), beyond what the graph 
 FUTURE_VIEW_MESSAGES_MAX: Final = 64  # of one author, kept for a view not yet entered
 EVIDENCE_PER_AUTHOR_MAX: Final = 8
 
+# --- the way back after amnesia (docs/spec/durability.md, section 8); times in milliseconds
+RUN_AHEAD_VIEWS: Final = 1  # so far above the highest attested view an honest replica may have been
+REJOIN_REPEAT_MS: Final = 600  # a request is repeated, each time after twice as long, up to
+REJOIN_REPEAT_MS_MAX: Final = 4_800
+ATTEST_MS: Final = 500  # one validator's requests are answered so often at most
+ATTESTED_MAX: Final = 2**62  # views and indexes above it are a liar's, and leave no room above them
+INDEX_AHEAD_MAX: Final = 2**40  # so far above all others one attested index may be
+AMNESIAC_MS: Final = 2 * REJOIN_REPEAT_MS_MAX  # who asked so long ago is back, or gone
+STEP_DOWN_MS: Final = 1_000  # between leaders that leave for one validator, doubled each time up to
+STEP_DOWN_MS_MAX: Final = 600_000
+assert ATTEST_MS < REJOIN_REPEAT_MS
+
 assert WINDOW_DEFAULT % CHECKPOINT_INTERVAL_DEFAULT == 0
 assert WINDOW_DEFAULT >= 2 * CHECKPOINT_INTERVAL_DEFAULT, "a checkpoint must settle in time"
 assert DEDUP_WINDOW_DEFAULT >= WINDOW_DEFAULT

@@ -2,6 +2,7 @@
 
 from cretonode.core.committee import Committee
 from cretonode.core.messages import (
+    Attestation,
     CheckpointCertificate,
     CommitCertificate,
     Message,
@@ -42,6 +43,9 @@ def check_shape_untrusted(committee: Committee, message: Message) -> None:
             _check_author_untrusted(committee, message.vertex.author)
             if len(message.vertex.parents) > committee.size + 1:
                 raise MalformedMessage("an anchor with more parents than authors")
+        case Attestation():
+            _check_author_untrusted(committee, message.author)
+            _check_author_untrusted(committee, message.about)
         case _:
             author = getattr(message, "author", None)
             if author is not None:

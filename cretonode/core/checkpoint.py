@@ -36,10 +36,9 @@ class Checkpoints:
         parameters = self.state.committee.parameters
         if len(self.own) > 2 * parameters.window // parameters.checkpoint_interval:
             del self.own[min(self.own)]
-        self.state.emit(
-            Persist(SaidCheckpoint(sequence, digest)),
-            Say(Checkpoint(sequence=sequence, digest=digest, author=self.state.me)),
-        )
+        self.state.emit(Persist(SaidCheckpoint(sequence, digest)))
+        if not self.state.amnesiac:
+            self.state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=self.state.me)))
         self._try_stable(sequence)
 
     def on_checkpoint(self, message: Checkpoint) -> None:

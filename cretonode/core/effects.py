@@ -58,6 +58,7 @@ class Say:
     """
 
     statement: Statement
+    to: ValidatorIndex | None = None  # only to this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,13 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejoined:
+    """The amnesia is over: this replica speaks again, from `view` on."""
+
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """Something from `peer` was refused."""
 
@@ -167,6 +175,7 @@ Effect: TypeAlias = (
     | Finalize
     | Stable
     | Entered
+    | Rejoined
     | Refuse
     | Accuse
     | Halt

@@ -186,6 +186,31 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rejoin:
+    """The author does not know what it said before `nonce` was drawn, and asks for the way back.
+
+    `until`: the lowest view whose prepare certificate brings it back; 0 while it is not known.
+    """
+
+    nonce: bytes  # 32 bytes: answers to an earlier loss are not taken for answers to this one
+    until: View
+    author: ValidatorIndex
+    signature: bytes = UNSIGNED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """The answer to a Rejoin of `about`: how far the author has come and has seen `about` come."""
+
+    about: ValidatorIndex
+    nonce: bytes
+    view: View  # the highest one that the author entered
+    index: AuthorIndex  # the highest of a vertex of `about` that the author holds; 0: none
+    author: ValidatorIndex
+    signature: bytes = UNSIGNED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotStatus:
     """What the sender holds of one sequence of its view. Bit i stands for validator i."""
 
@@ -226,7 +251,9 @@ class FetchSlots:
 
 
 Vote: TypeAlias = PrePrepare | Prepare | Commit
-Statement: TypeAlias = VertexMessage | Vote | ViewChange | NewView | Suspect | Checkpoint
+Statement: TypeAlias = (
+    VertexMessage | Vote | ViewChange | NewView | Suspect | Checkpoint | Rejoin | Attestation
+)
 Certificate: TypeAlias = PrepareCertificate | CommitCertificate | CheckpointCertificate
 Request: TypeAlias = FetchVertices | FetchSlots
 Message: TypeAlias = Statement | Certificate | Status | Request

@@ -86,6 +86,8 @@ class Ordering:
         """Let a certificate stand in for the pre-prepare and the prepares it holds."""
         state = self.state
         state.note_certified(certificate.view)
+        if state.amnesiac:
+            state.raise_high(certificate)  # its way back; nobody votes on it
         if certificate.view != state.view:
             return
         if state.final < certificate.sequence <= self.high_watermark():
@@ -147,7 +149,7 @@ class Ordering:
         self._collect()
         for sequence in sorted(self.slots):
             self._try_commit(self.slots[sequence])
-        if self.state.base is None or not self._on_base():
+        if self.state.amnesiac or self.state.base is None or not self._on_base():
             return
         while self._accept_next():
             pass
@@ -165,8 +167,10 @@ class Ordering:
         certificate = slot.prepared
         if certificate is None or slot.commit_said:
             return
-        slot.commit_said = True
         self.state.raise_high(certificate)
+        if self.state.amnesiac:
+            return
+        slot.commit_said = True
         self.state.emit(
             Say(
                 Commit(

@@ -47,6 +47,7 @@ class Proposer:
         """True when a Batch would be turned into a vertex now or with the next anchor."""
         return (
             not self.state.halted
+            and not self.state.amnesiac
             and self._batch is None
             and self._coming is None
             # While the parents of the newest own vertex are looked up after a restart, the next one

@@ -86,6 +86,20 @@ class StableCheckpoint:
     certificate: CheckpointCertificate
 
 
+@dataclass(frozen=True, slots=True)
+class AmnesiaBegun:
+    """What was said before this journal began is not known: nothing may be said yet."""
+
+    nonce: bytes  # of the Rejoin requests, 32 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AmnesiaEnded:
+    """The high certificate is above all that was ever said; own indexes up to `index` are taken."""
+
+    index: AuthorIndex
+
+
 Record: TypeAlias = (
     ViewEntered
     | BaseAdopted
@@ -96,6 +110,8 @@ Record: TypeAlias = (
     | SaidNewView
     | SaidCheckpoint
     | StableCheckpoint
+    | AmnesiaBegun
+    | AmnesiaEnded
 )
 
 
@@ -103,6 +119,7 @@ Record: TypeAlias = (
 class Promises:
     """The live values of a journal: what this replica must never contradict."""
 
+    amnesia: bytes | None = None  # what was said before is not known; the nonce of the requests
     view: View = View(0)
     base: Position | None = None  # of `view`
     own_index: AuthorIndex = AuthorIndex(0)
@@ -145,18 +162,28 @@ class Promises:
                 self.checkpoints[sequence] = digest
             case StableCheckpoint(certificate):
                 self._settle(certificate)
+            case AmnesiaBegun(nonce):
+                self.amnesia = nonce
+            case AmnesiaEnded(index):
+                assert index > self.own_index, (index, self.own_index)
+                self.amnesia = None
+                self.own_index, self.own_vertex = index, None
             case _:
                 assert_never(record)
 
     def records(self) -> list[Record]:
         """Return the shortest journal that folds to these values: what rotation copies."""
         found: list[Record] = []
+        if self.amnesia is not None:
+            found.append(AmnesiaBegun(self.amnesia))
         if self.view > 0:
             found.append(ViewEntered(self.view))
         if self.base is not None:
             found.append(BaseAdopted(self.view, self.base))
         if self.own_vertex is not None:
             found.append(OwnVertex(self.own_index, self.own_vertex))
+        elif self.own_index > 0:
+            found.append(AmnesiaEnded(self.own_index))  # no own vertex since
         found += [Accepted(self.view, s, anchor) for s, anchor in sorted(self.accepted.items())]
         if self.high is not None:
             found.append(HighCertificate(self.high))

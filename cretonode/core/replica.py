@@ -6,6 +6,8 @@ order. Nothing here reads a clock, draws a random number or touches a disk.
 
 from typing import assert_never
 
+from cretonode.core.amnesia import Amnesia, can_rejoin
+from cretonode.core.attester import Attester
 from cretonode.core.catch_up import CatchUp
 from cretonode.core.checkpoint import Checkpoints
 from cretonode.core.committee import Committee
@@ -25,6 +27,7 @@ from cretonode.core.execution import Execution
 from cretonode.core.intake import Intake
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
+    Attestation,
     Checkpoint,
     CheckpointCertificate,
     Commit,
@@ -36,6 +39,8 @@ from cretonode.core.messages import (
     Prepare,
     PrepareCertificate,
     PrePrepare,
+    Rejoin,
+    Request,
     Status,
     Suspect,
     VertexMessage,
@@ -62,6 +67,8 @@ class Replica:
         self, committee: Committee, me: ValidatorIndex, timing: Timing, restored: Restored
     ) -> None:
         """Take up what journal and database gave back."""
+        amnesia = restored.promises.amnesia
+        assert amnesia is None or can_rejoin(committee), "nobody could bring this replica back"
         graph = Graph(genesis_vertex(committee.genesis))
         for vertex in (*restored.recent, restored.final):
             if not graph.knows(vertex.hash):
@@ -86,6 +93,7 @@ class Replica:
             high=promises.high,
             low=stable.sequence if stable is not None else SequenceNumber(0),
             certified_view=promises.view,
+            amnesiac=amnesia is not None,
         )
         self.intake = Intake(self.state)
         self.checkpoints = Checkpoints(self.state, dict(promises.checkpoints), stable)
@@ -102,6 +110,8 @@ class Replica:
             self.views,
         )
         self.catch_up = CatchUp(self.state, self.intake, self.execution, self.retransmission)
+        self.amnesia = Amnesia(self.state, self.proposer, amnesia)
+        self.attester = Attester(self.state, self.views, self.retransmission)
         # An anchor is the highest vertex that its sequence finalized.
         for vertex in sorted((*restored.recent, restored.final), key=lambda vertex: vertex.height):
             self.execution.anchors[vertex.finalized_by] = vertex.hash
@@ -123,11 +133,12 @@ class Replica:
             self._take_up(newest)
         if state.final > state.low and state.final not in promises.checkpoints:
             self.checkpoints.executed(state.final)  # the crash came before it was stated
-        self.views.resume(promises.view_change, promises.new_view)
-        self._resume_votes()
-        for sequence, digest in sorted(promises.checkpoints.items()):
-            if sequence > state.low:
-                state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=state.me)))
+        if not state.amnesiac:
+            self.views.resume(promises.view_change, promises.new_view)
+            self._resume_votes()
+            for sequence, digest in sorted(promises.checkpoints.items()):
+                if sequence > state.low:
+                    state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=state.me)))
         return self._settle()
 
     def step(self, event: Event, now_ms: int) -> list[Effect]:
@@ -147,6 +158,7 @@ class Replica:
             case PeerConnected(peer):
                 state.connected.add(peer)
                 self.views.on_heard(peer)
+                self.amnesia.on_connected()
                 state.send(peer, self.retransmission.status())
             case PeerSilent(peer):
                 state.connected.discard(peer)
@@ -168,6 +180,7 @@ class Replica:
             self.intake.next_deadline_ms(),
             self.views.next_deadline_ms(),
             self.proposer.next_deadline_ms(),
+            self.amnesia.next_deadline_ms(),
             self.catch_up.next_deadline_ms(),
             self.retransmission.next_deadline_ms(),
         )
@@ -180,10 +193,13 @@ class Replica:
     def _on_message(self, sender: ValidatorIndex, message: Message) -> None:
         match message:
             case VertexMessage():
+                if sender != self.state.me:
+                    self.amnesia.check_own(message)
                 self.intake.on_vertex(sender, message)
                 if message.author == self.state.me and sender == self.state.me:
                     self.proposer.on_own_vertex(message.vertex)
             case PrePrepare() | Prepare() | Commit():
+                self.state.amnesiacs.pop(message.author, None)
                 self.ordering.on_vote(sender, message)
             case PrepareCertificate():
                 self.ordering.on_prepare_certificate(message)
@@ -199,20 +215,36 @@ class Replica:
                 self.views.on_suspect(message)
             case Checkpoint():
                 self.checkpoints.on_checkpoint(message)
+            case Rejoin() | Attestation():
+                self._on_amnesia(sender, message)
             case Status():
                 self.retransmission.on_status(sender, message)
+            case FetchVertices() | FetchSlots():
+                self._on_request(sender, message)
+            case _:
+                assert_never(message)
+
+    def _on_amnesia(self, sender: ValidatorIndex, message: Rejoin | Attestation) -> None:
+        if isinstance(message, Rejoin):
+            self.attester.on_rejoin(sender, message)
+        elif message.author == self.state.me:
+            self.attester.on_own_attestation(message)
+        else:
+            self.amnesia.on_attestation(message)
+
+    def _on_request(self, sender: ValidatorIndex, message: Request) -> None:
+        match message:
             case FetchVertices(hashes=hashes):
                 self.intake.serve(sender, hashes[:FETCH_HASHES_MAX])
             case FetchSlots(first=first, count=count):
                 self.state.emit(Serve(sender, first=first, count=min(count, FETCH_SLOTS_MAX)))
-            case _:
-                assert_never(message)
 
     def _settle(self) -> list[Effect]:
         """Let every part do what has become possible; return the effects of this step."""
         before = self.state.final
         for advance in (
             self.views.advance,
+            self.amnesia.advance,
             self.execution.advance,
             self.ordering.advance,
             self.execution.advance,
@@ -226,6 +258,8 @@ class Replica:
         effects = self.state.effects
         self.state.effects = []
         self.views.settled(progressed=self.state.final > before)
+        if self.state.amnesiac:
+            assert all(isinstance(e.statement, Rejoin) for e in effects if isinstance(e, Say))
         interval = self.state.committee.parameters.checkpoint_interval
         if self.state.final // interval > before // interval or any(
             isinstance(effect, Stable) for effect in effects

@@ -68,7 +68,7 @@ class Retransmission:
             stable=state.low,
             slots=tuple(self._slot_status(slot) for slot in slots),
             newest=tuple(
-                self._newest(ValidatorIndex(author)) for author in range(state.committee.size)
+                self.newest_of(ValidatorIndex(author)) for author in range(state.committee.size)
             ),
         )
 
@@ -92,7 +92,7 @@ class Retransmission:
             commits=_bits(slot.commits),
         )
 
-    def _newest(self, author: ValidatorIndex) -> AuthorIndex:
+    def newest_of(self, author: ValidatorIndex) -> AuthorIndex:
         """Return the highest index such that this replica holds the author's chain up to it."""
         graph = self.state.graph
         final = graph.newest_final.get(author)

@@ -20,7 +20,7 @@ from cretonode.core.records import HighCertificate, Promises
 from cretonode.dag.chain import Chain
 from cretonode.dag.graph import FinalVertex, Graph
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, View
-from cretonode.limits import EVIDENCE_PER_AUTHOR_MAX
+from cretonode.limits import AMNESIAC_MS, EVIDENCE_PER_AUTHOR_MAX
 
 NEVER_MS: Final = 2**62  # a deadline that does not come
 
@@ -73,6 +73,8 @@ class State:
     now_ms: int = 0
     progress_ms: int = 0  # when a sequence was last finalized
     halted: bool = False
+    amnesiac: bool = False  # amnesia: says nothing but Rejoin, and follows
+    amnesiacs: dict[ValidatorIndex, int] = field(default_factory=dict)  # who asked last when, ms
     equivocators: set[ValidatorIndex] = field(default_factory=set)
     connected: set[ValidatorIndex] = field(default_factory=set)
     pace: Pace = field(default_factory=Pace)  # ordering and execution measure, views judges
@@ -87,7 +89,11 @@ class State:
     @property
     def leads(self) -> bool:
         """True when this replica leads the view and the view is open."""
-        return self.leader == self.me and self.base is not None
+        return self.leader == self.me and self.base is not None and not self.amnesiac
+
+    def is_amnesiac(self, validator: ValidatorIndex) -> bool:
+        """True when `validator` asked for the way back not long ago, and has not voted since."""
+        return self.now_ms < self.amnesiacs.get(validator, -NEVER_MS) + AMNESIAC_MS
 
     @property
     def final(self) -> SequenceNumber:

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from cretonode.core.committee import Committee
 from cretonode.core.messages import (
+    Attestation,
     Certificate,
     Checkpoint,
     CheckpointCertificate,
@@ -23,6 +24,7 @@ from cretonode.core.messages import (
     Prepare,
     PrepareCertificate,
     PrePrepare,
+    Rejoin,
     Statement,
     Status,
     Suspect,
@@ -66,6 +68,11 @@ def statement_of(committee: Committee, message: Statement) -> bytes:
             return _statement(
                 committee, "checkpoint", message.author, message.sequence, message.digest
             )
+        case Rejoin():
+            return _statement(committee, "rejoin", message.author, message.nonce, message.until)
+        case Attestation():
+            answered = (message.about, message.nonce, message.view, message.index)
+            return _statement(committee, "attestation", message.author, *answered)
         case _:
             assert_never(message)
 

@@ -130,6 +130,8 @@ class Views:
             # A quorum works in a later view: go there and wait to be shown its base.
             self._enter(state.certified_view, "certificate")
         self.patience.note_connected()
+        if state.amnesiac:
+            return
         self._join()
         self._note_quorum_left()
         cause = self._cause_to_leave()
@@ -147,6 +149,8 @@ class Views:
 
     def next_deadline_ms(self) -> int:
         """When `advance` has something to do."""
+        if self.state.amnesiac:
+            return NEVER_MS
         return min(self._deadline_ms(), self._suspect_ms(), self.loners.deadline_ms())
 
     def own_view_change(self) -> ViewChange | None:
@@ -279,7 +283,10 @@ class Views:
         return bool(self.ordering.execution.waiting)
 
     def _leader_left(self) -> bool:
-        """True when the leader of this view itself gave it up."""
+        """True when the leader of this view itself gave it up, or does not know its own words."""
+        opened = self.state.base is not None or self._quorum_left_ms != NEVER_MS
+        if opened and self.state.is_amnesiac(self.state.leader):
+            return True  # it will say nothing more here
         message = self.view_changes.get(self.state.leader)
         return message is not None and message.view > self.state.view
 

@@ -57,6 +57,7 @@ _KIND_OF_CODE: Final = {
     CloseCode.MALFORMED.value: CloseKind.MALFORMED,
     CloseCode.ABANDONED.value: CloseKind.ABANDONED,
     CloseCode.SILENT.value: CloseKind.SILENT,
+    CloseCode.IN_USE.value: CloseKind.IN_USE,
 }
 
 
@@ -286,7 +287,7 @@ class AioquicEngine:
             peer = self._quic.tls.peer
             assert peer is not None, "the handshake ended and nobody is named"
             self._established = True
-            found.append(Established(peer))
+            found.append(Established(peer, self._quic.tls.peer_process))
 
     def _closed(self) -> Closed | None:
         if self._guarded.error is not None:

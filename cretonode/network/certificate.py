@@ -2,10 +2,12 @@
 
 A node id is BLAKE3-256 of the raw public key, so nobody vouches for anybody: the certificate is
 only the envelope that TLS demands, and neither its names, dates nor own signature are looked at.
+Its serial number is drawn anew by each process: two with one number are one that dialled twice.
 Source: RFC 5280 (X.509), RFC 9881 (ML-DSA in X.509).
 """
 
 import datetime as dt
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from cretonode.errors import BadSignature, MalformedMessage
 from cretonode.identifiers import NodeId
 
+PROCESS_BITS: Final = 128
 # Fixed, so that the envelope of a key says nothing about when or where it was made.
 NOT_BEFORE: Final = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 NOT_AFTER: Final = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)  # RFC 5280: none
@@ -34,13 +37,13 @@ class Credentials:
 
 
 def make_credentials(key: MLDSA87PrivateKey) -> Credentials:
-    """Return what this node shows its peers. Costs one signature."""
+    """Return what this process of the node shows its peers. Costs one signature."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cretonode")])
     builder = x509.CertificateBuilder(
         subject_name=name,
         issuer_name=name,
         public_key=key.public_key(),
-        serial_number=1,
+        serial_number=1 + secrets.randbits(PROCESS_BITS),
         not_valid_before=NOT_BEFORE,
         not_valid_after=NOT_AFTER,
     )
@@ -54,8 +57,10 @@ def node_id_of(key: MLDSA87PublicKey) -> NodeId:
     return NodeId(blake3(key.public_bytes_raw()).digest())
 
 
-def read_certificate_untrusted(der: bytes) -> MLDSA87PublicKey:
-    """Return the key in a peer's certificate. That the peer holds it is for TLS to prove.
+def read_certificate_untrusted(der: bytes) -> tuple[MLDSA87PublicKey, int]:
+    """Return the key in a peer's certificate, and the number of the process that made it.
+
+    That the peer holds the key is for TLS to prove, over the whole certificate.
 
     Raises: MalformedMessage, when these bytes are no certificate. BadSignature, when its key is
     not ML-DSA-87.
@@ -65,9 +70,10 @@ def read_certificate_untrusted(der: bytes) -> MLDSA87PublicKey:
             f"a certificate of {len(der)} bytes; at most {CERTIFICATE_BYTES_MAX}"
         )
     try:
-        key = x509.load_der_x509_certificate(der).public_key()
+        certificate = x509.load_der_x509_certificate(der)
+        key, process = certificate.public_key(), certificate.serial_number
     except Exception as error:  # not only ValueError: x509.InvalidVersion, UnsupportedAlgorithm
         raise MalformedMessage(f"unusable certificate: {error}") from None
     if not isinstance(key, MLDSA87PublicKey):
         raise BadSignature("a certificate whose key is not ML-DSA-87")
-    return key
+    return key, process

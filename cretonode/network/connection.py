@@ -11,7 +11,13 @@ from typing import Protocol
 
 import trio
 
-from cretonode.errors import BadSignature, ConnectionLost, MalformedMessage, PeerError
+from cretonode.errors import (
+    BadSignature,
+    ConnectionLost,
+    KeyInUse,
+    MalformedMessage,
+    PeerError,
+)
 from cretonode.identifiers import NodeId
 from cretonode.network.frames import Priority
 from cretonode.network.inbound import Inbound
@@ -74,6 +80,7 @@ class Connection:
         self._settings = settings
         self._owner = owner
         self._clock = clock
+        self.peer_process = 0  # which of the peer's processes this is, once established
         self._peer: NodeId | None = None
         self._settled = trio.Event()  # established, or closed before that
         self._inbound = Inbound()
@@ -176,7 +183,8 @@ class Connection:
     async def wait_established(self) -> None:
         """Return when both sides have proven their keys.
 
-        Raises: BadSignature, when one side does not expect the other's key. ConnectionLost.
+        Raises: BadSignature, when one side does not expect the other's key. ConnectionLost, of
+        which KeyInUse says that the peer hears another process with our key.
         """
         await self._settled.wait()
         if self.close_reason is not None:
@@ -193,6 +201,11 @@ class Connection:
         if not self.closed.is_set():
             self._engine.close(code, kind, reason)
             self._owner.wake(self)
+
+    def refuse_second(self) -> None:
+        """End the connection: another process with the peer's key is connected, and heard."""
+        reason = "another process with this key is connected"
+        self.close(reason, code=CloseCode.IN_USE, kind=CloseKind.IN_USE)
 
     def abandon(self, reason: str) -> None:
         """End the connection because we have no more use for it: timed out, evicted, replaced."""
@@ -259,8 +272,9 @@ class Connection:
             case ConnectionIdRetired(connection_id=connection_id):
                 self.ids.discard(connection_id)
                 self._owner.unroute(connection_id)
-            case Established(peer=peer):
+            case Established(peer=peer, process=process):
                 self._peer = peer
+                self.peer_process = process
                 self._outbound.open_streams(self._engine)
                 self._settled.set()
                 self._owner.established(self)
@@ -319,5 +333,7 @@ def _error_of(closed: Closed) -> PeerError:
     """Return the error that says why a connection is over."""
     side = "the peer" if closed.by_peer else "us"
     text = f"{closed.kind.value}: {closed.reason or 'no reason given'} (closed by {side})"
+    if closed.kind is CloseKind.IN_USE and closed.by_peer:
+        return KeyInUse(text)
     about_keys = closed.kind in (CloseKind.UNKNOWN_KEY, CloseKind.KEY_REFUSED)
     return BadSignature(text) if about_keys else ConnectionLost(text)

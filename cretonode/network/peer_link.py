@@ -2,7 +2,8 @@
 
 The node with the lower id dials. The other waits to be dialled, and dials too when nothing came:
 it may have restarted while its peer still believes in the old connection. Of two connections the
-one that the lower id dialled stays, so both sides choose alike without a word.
+one that the lower id dialled stays, so both sides choose alike without a word. That is among those
+of one process of the peer's: another process with its key is refused while the first is heard.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Never, Protocol
 import structlog
 import trio
 
-from cretonode.errors import BadSignature, PeerError
+from cretonode.errors import BadSignature, KeyInUse, PeerError
 from cretonode.identifiers import NodeId, short
 from cretonode.network.connection import Connection
 from cretonode.network.frames import Priority
@@ -66,6 +67,7 @@ class PeerState(Enum):
 class PeerStatus:
     """One peer as an operator sees it. `state_ms`: so long already. `dialled_by_us`, the round
     trip and what follows are None or 0 unless connected. `last_error`: empty when there was none.
+    `key_in_use`: the peer said last that it hears another process with our key.
     """
 
     peer: NodeId
@@ -80,6 +82,7 @@ class PeerStatus:
     connections: int  # that stood, ever
     failures: int  # in a row
     last_error: str
+    key_in_use: bool
 
 
 class PeerLink:
@@ -113,6 +116,7 @@ class PeerLink:
         self._connections = 0
         self._failures = 0
         self._refused = False  # the last failure was about keys
+        self._key_in_use = False  # that another process has ours, said the last failure
         self._last_error = ""
         self._refusal_log = Seldom(interval_s=REFUSAL_LOG_S)
 
@@ -132,12 +136,16 @@ class PeerLink:
             connections=self._connections,
             failures=self._failures,
             last_error=self._last_error,
+            key_in_use=self._key_in_use,
         )
 
     def arrived(self, connection: Connection) -> None:
         """Take a connection that the peer dialled, or abandon it if a better one stands."""
         current = self.connection
         if current is not None and current.is_established:
+            if self._is_second(connection, current):
+                connection.refuse_second()
+                return
             if not self._replaces(connection, current):
                 connection.abandon("another connection stands")
                 return
@@ -202,6 +210,14 @@ class PeerLink:
         """Whether the lower id dialled it."""
         return connection.is_client == self._dials_first
 
+    def _is_second(self, newer: Connection, current: Connection) -> bool:
+        """Whether the peer's key works in two processes: the one that is heard stays.
+
+        After a crash the old one's silence lets the new one in.
+        """
+        alive = current.silence_ms <= self._settings.takeover_silence_ms
+        return alive and newer.peer_process != current.peer_process
+
     def _replaces(self, newer: Connection, current: Connection) -> bool:
         # The peer dialled anew, so it has lost the old one; unless both dialled at once, and
         # then the old one is alive and of the direction that stays.
@@ -257,6 +273,7 @@ class PeerLink:
         self._failures += 1
         self._last_error = str(error) or type(error).__name__
         self._refused = isinstance(error, BadSignature)
+        self._key_in_use = isinstance(error, KeyInUse)
         if self._refused and self._refusal_log.allows(self._last_error, now_s=trio.current_time()):
             log.warning(
                 "peer_refused",

@@ -30,6 +30,7 @@ class CloseKind(Enum):
     MALFORMED = "malformed"  # frames of ours or QUIC's that no honest peer sends
     SILENT = "silent"  # nothing was heard for too long
     ABANDONED = "abandoned"  # we gave it up: time-out, eviction, replaced by another
+    IN_USE = "in_use"  # another process with the newcomer's key is connected
     FAULT = "fault"  # the engine raised: a bug of it or of ours
 
 
@@ -40,6 +41,7 @@ class CloseCode(Enum):
     MALFORMED = 1
     ABANDONED = 2
     SILENT = 3
+    IN_USE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Established:
     """Both sides have proven their keys, and both know it."""
 
     peer: NodeId
+    process: int = 0  # which process of the peer's: drawn anew at each start
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class PostQuantumContext(tls.Context):
         self._client_share: ClientShare | None = None
         self._peer_key: MLDSA87PublicKey | None = None
         self.peer: NodeId | None = None
+        self.peer_process = 0
 
     def handle_message(self, input_data: bytes, output_buf: dict[tls.Epoch, Buffer]) -> None:
         """Take handshake bytes in, and put the answer into the buffer of its epoch."""
@@ -214,7 +215,7 @@ class PostQuantumContext(tls.Context):
         if len(certificate.certificates) != 1:
             raise tls.AlertBadCertificate("exactly one certificate is expected")
         try:
-            key = read_certificate_untrusted(certificate.certificates[0][0])
+            key, self.peer_process = read_certificate_untrusted(certificate.certificates[0][0])
         except BadSignature as error:
             raise tls.AlertUnsupportedCertificate(str(error)) from None
         except MalformedMessage as error:

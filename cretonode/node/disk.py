@@ -1,5 +1,6 @@
 """Opening what a node keeps, in the order that finds a mistake before anything is changed."""
 
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,21 +11,30 @@ import structlog
 import trio
 
 from cretonode.config.schema import Config, StorageSection
+from cretonode.core.amnesia import can_rejoin
 from cretonode.core.committee import Committee
-from cretonode.core.records import Promises, fold
+from cretonode.core.records import AmnesiaBegun, Promises, fold
 from cretonode.core.state import Restored
 from cretonode.dag.graph import genesis_vertex
 from cretonode.identifiers import NodeId, ValidatorIndex
+from cretonode.storage.amnesia import begin_again
 from cretonode.storage.backend import Compression, DatabaseOptions
-from cretonode.storage.datadir import open_data_directory
+from cretonode.storage.datadir import DataDirectory, open_data_directory
+from cretonode.storage.errors import (
+    JournalDamaged,
+    JournalError,
+    JournalMissing,
+    JournalOutdated,
+)
 from cretonode.storage.identity import Identity
-from cretonode.storage.journal import Journal
+from cretonode.storage.journal import Journal, Opened
 from cretonode.storage.lock import lock_directory
 from cretonode.storage.rocksdb import RocksBackend
 from cretonode.storage.store import Store, open_store
-from cretonode.wire.records import decode_record
+from cretonode.wire.records import decode_record, encode_record
 
 CLOSE_S: Final = 3.0  # for the last flush when the node stops
+NONCE_BYTES: Final = 32
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -72,7 +82,7 @@ def _open(
     backend = RocksBackend(Path(config.storage.path), options_of(config.storage))
     stack.callback(backend.close)
     store = open_store(backend, identity, committee.parameters)
-    opened = directory.open_journal(committee.incarnations[me], at_least=store.journal_marker())
+    opened = _open_journal(directory, committee, me, store)
     stack.callback(opened.journal.close)
     stack.callback(store.sync)
     if opened.torn_bytes:
@@ -84,10 +94,32 @@ def _open(
             meaning="the vote journal is not empty: what was final is fetched from the others",
         )
     promises = fold(decode_record(record) for record in opened.records)
+    if promises.amnesia is not None:
+        log.warning("amnesiac", meaning="silent until enough others have attested how far they are")
     restored = store.restore(genesis_vertex(committee.genesis), promises)
     # The performer folds on; the replica starts from its own copy.
     own = fold(decode_record(record) for record in opened.records)
     return Disk(opened.journal, own, store, replace(restored, promises=promises))
+
+
+def _open_journal(
+    directory: DataDirectory, committee: Committee, me: ValidatorIndex, store: Store
+) -> Opened:
+    """Open the vote journal; begin a new one, as an amnesiac, when it does not know all it held."""
+    incarnation = committee.incarnations[me]
+    try:
+        return directory.open_journal(incarnation, at_least=store.journal_marker())
+    except (JournalMissing, JournalDamaged, JournalOutdated) as error:
+        if not can_rejoin(committee):
+            raise JournalError(
+                f"{error}; the other {committee.size - 1} of {committee.size} validators cannot "
+                f"go on without this one ({committee.quorum} votes are needed), so it cannot "
+                "rejoin them: only a new incarnation of the network helps (`cretonode recover`)"
+            ) from error
+        first = encode_record(AmnesiaBegun(secrets.token_bytes(NONCE_BYTES)))
+        kept = begin_again(directory, incarnation, first, store.put_journal_marker)
+        log.error("journal_lost", cause=str(error), kept=str(kept) if kept else "nothing")
+    return directory.open_journal(incarnation, at_least=store.journal_marker())
 
 
 def options_of(storage: StorageSection) -> DatabaseOptions:

@@ -19,6 +19,7 @@ from cretonode.core.effects import (
     Lookup,
     Persist,
     Refuse,
+    Rejoined,
     Say,
     Send,
     Serve,
@@ -122,12 +123,15 @@ class Driver:
     def _dispatch(self, effect: Effect) -> None:
         """Only fills queues; the tasks behind them do the waiting."""
         match effect:
-            case Say(statement):
+            case Say(statement, to):
                 if isinstance(statement, VertexMessage):
                     self.counts.vertices_proposed += 1
                     self.batcher.on_durable(statement, self.clock.now_ms())
                 self.inbox.put_own(Received(self.replica.state.me, statement))
-                self.links.broadcast(statement)
+                if to is None:
+                    self.links.broadcast(statement)
+                else:
+                    self.links.send(to, statement)
             case Send(peer, message):
                 self.links.send(peer, message)
             case Serve():
@@ -142,6 +146,8 @@ class Driver:
                 self.counts.views_entered += 1
                 self.links.discard_votes_below(view)
                 log.info("view_entered", view=view, leader=leader, cause=cause)
+            case Rejoined(view=view):
+                log.warning("rejoined", view=view, meaning="the amnesia is over: it votes again")
             case Refuse(peer, reason):
                 name = reason.name.lower()
                 self.counts.refused[name] = self.counts.refused.get(name, 0) + 1

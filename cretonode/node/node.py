@@ -30,6 +30,7 @@ from cretonode.network.endpoint import Endpoint, open_endpoint
 from cretonode.network.peers import Peers
 from cretonode.network.settings import NetworkSettings
 from cretonode.node.batcher import Batcher
+from cretonode.node.claim import claim_key
 from cretonode.node.clock import Clock
 from cretonode.node.disk import Disk, open_disk
 from cretonode.node.driver import Driver
@@ -151,6 +152,8 @@ async def _run_on_network(
             nursery.start_soon(parts.peers.run, name="peers")
             nursery.start_soon(parts.links.run, parts.peers, name="links")
             nursery.start_soon(parts.server.run, parts.peers, name="server")
+            names = [validator.name for validator in identity.genesis.validators]
+            await claim_key(parts.links, parts.peers, identity.committee, names, stop)
             await _work(config, parts, endpoint, stop, on_started)
             nursery.cancel_scope.cancel()
 

@@ -89,4 +89,4 @@ class Performer:
         if not isinstance(effect, Say):
             return effect
         statement = statement_of(self.committee, effect.statement)
-        return Say(replace(effect.statement, signature=self.signer.sign(statement)))
+        return Say(replace(effect.statement, signature=self.signer.sign(statement)), effect.to)

@@ -61,6 +61,8 @@ class Service:
 
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Accepted, ...]:
         """See NodePort."""
+        if self.replica.state.amnesiac:
+            raise NotReady(f"{self._unready()}; nothing was accepted")
         lacking = self.quorum_lacking()
         if lacking:
             raise NotReady(f"{lacking}; nothing was accepted")
@@ -211,6 +213,8 @@ class Service:
         state = self.replica.state
         if state.halted:
             return "halted: see the log"
+        if state.amnesiac:
+            return amnesia_of(self.genesis, self.replica)
         lacking = self.quorum_lacking()
         if lacking:
             return lacking
@@ -259,3 +263,22 @@ class Service:
 
     async def _read(self, read: Callable[[], Answer]) -> Answer:
         return await trio.to_thread.run_sync(read, limiter=self.limiter)
+
+
+def amnesia_of(genesis: Genesis, replica: Replica) -> str:
+    """Return what an amnesiac waits for. SPEC C8."""
+    state, amnesia = replica.state, replica.amnesia
+    others = [peer for peer in state.peers if state.is_amnesiac(peer)]
+    spare = state.committee.size - state.committee.quorum
+    if 1 + len(others) > spare:
+        names = ", ".join(genesis.validators[peer].name for peer in [state.me, *others])
+        return (
+            f"amnesiac, and so are too many: {names}; at most {spare} can find back at a time. "
+            "Only a new incarnation of the network helps (`cretonode recover`)"
+        )
+    lacking = [genesis.validators[peer].name for peer in amnesia.lacking()]
+    if lacking:
+        return (
+            f"amnesiac: its vote journal was lost; waiting for attestations of {', '.join(lacking)}"
+        )
+    return f"amnesiac: its vote journal was lost; silent up to view {amnesia.floor()}"

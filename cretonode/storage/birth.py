@@ -10,7 +10,7 @@ from cretonode.crypto.canonical import decode_untrusted, encode
 from cretonode.crypto.hashing import hash_of
 from cretonode.errors import MalformedMessage
 from cretonode.identifiers import HASH_BYTES, ChainId, Digest, Incarnation, NodeId, VertexHash
-from cretonode.storage.errors import JournalDamaged, JournalForeign
+from cretonode.storage.errors import JournalDamaged, JournalError, JournalForeign
 from cretonode.storage.identity import Identity, difference
 
 MAGIC: Final = "cretonode journal birth"
@@ -52,7 +52,10 @@ class Birth:
 
 
 def decode_birth(data: bytes, *, name: str) -> Birth:
-    """Return the birth record whose file is `data`. Raises: JournalDamaged."""
+    """Return the birth record whose file is `data`.
+
+    Raises: JournalDamaged; JournalError, when newer software wrote it.
+    """
     body, check = data[:-HASH_BYTES], data[-HASH_BYTES:]
     if hash_of(body) != check:
         raise JournalDamaged(f"{name}: it is not what was written")
@@ -62,7 +65,8 @@ def decode_birth(data: bytes, *, name: str) -> Birth:
         raise JournalDamaged(f"{name}: {error}") from None
     match fields:
         case [str(magic), int(version), *_] if magic == MAGIC and version != VERSION:
-            raise JournalDamaged(f"{name}: format {version}; this software reads {VERSION}")
+            # Nothing is lost: the software that wrote it can read it.
+            raise JournalError(f"{name}: format {version}; this software reads {VERSION}")
         case [
             str(magic),
             int(),

@@ -2,7 +2,7 @@
 
     identity   chain, genesis, node and layout version, as text with a checksum
     lock       held by the running process (`lock.py`)
-    journal/   the vote journal (`journal.py`)
+    journal/   the vote journal (`journal.py`); journal.damaged-1, ...: lost ones (`amnesia.py`)
     db/        the database, unless the configuration puts it elsewhere
 
 All calls block. Source: docs/storage.md, section 1.
@@ -58,7 +58,7 @@ class DataDirectory:
         path = self.path / JOURNAL_DIRECTORY
         if not path.is_dir():
             raise JournalMissing(f"vote journal {path} is gone: what this node said is not known")
-        with _directory_errors(path, "cannot be opened"):
+        with directory_errors(path, "cannot be opened"):
             disk = PosixDisk(path)
         try:
             return open_journal(disk, self.identity, incarnation, at_least=at_least)
@@ -80,7 +80,7 @@ def create_data_directory(
         raise DirectoryError(f"{path} is a data directory already; nothing was changed")
     _check_nothing_foreign(path)
     made: list[Path] = []
-    with _directory_errors(path, "cannot be made"):
+    with directory_errors(path, "cannot be made"):
         try:
             _make_directory(path, made)
             journal = path / JOURNAL_DIRECTORY
@@ -117,7 +117,7 @@ def open_data_directory(path: Path, identity: Identity) -> DataDirectory:
 
 
 def _check_nothing_foreign(path: Path) -> None:
-    with _directory_errors(path, "cannot be read"):
+    with directory_errors(path, "cannot be read"):
         present = {child.name for child in path.iterdir()} if path.is_dir() else set[str]()
     foreign = sorted(present - EXPECTED_NAMES)
     if foreign:
@@ -197,7 +197,8 @@ def _parse_identity(data: bytes, file: Path) -> Identity:
 
 
 @contextmanager
-def _directory_errors(path: Path, what: str) -> Generator[None]:
+def directory_errors(path: Path, what: str) -> Generator[None]:
+    """Translate what the operating system says about `path`."""
     try:
         yield
     except OSError as error:

@@ -14,7 +14,7 @@ from typing import Final
 from blake3 import blake3
 
 from cretonode.identifiers import HASH_BYTES, Digest
-from cretonode.storage.errors import JournalDamaged
+from cretonode.storage.errors import JournalDamaged, JournalError
 
 SECTOR_BYTES: Final = 512  # what a disk writes whole or not at all
 BLOCK_BYTES: Final = 4096  # groups start at a multiple: no write touches a synced block again
@@ -143,7 +143,10 @@ def read_segment(data: bytes, *, name: str, birth: Digest) -> Contents:
 
 
 def read_header(data: bytes, *, name: str, birth: Digest) -> SegmentHeader:
-    """Return the header of a segment. Raises: JournalDamaged."""
+    """Return the header of a segment.
+
+    Raises: JournalDamaged; JournalError, when newer software wrote it.
+    """
     size = SEGMENT_HEADER.size
     fields, check = data[:size], data[size : size + CHECK_BYTES]
     rest = data[size + CHECK_BYTES : BLOCK_BYTES]
@@ -153,7 +156,8 @@ def read_header(data: bytes, *, name: str, birth: Digest) -> SegmentHeader:
         fields
     )
     if version != SEGMENT_VERSION:
-        raise JournalDamaged(f"{name}: format {version}; this software reads {SEGMENT_VERSION}")
+        # Nothing is lost: the software that wrote it can read it.
+        raise JournalError(f"{name}: format {version}; this software reads {SEGMENT_VERSION}")
     assert found == birth, "the check is keyed with the birth"
     return SegmentHeader(
         generation=generation,

@@ -143,8 +143,10 @@ class Store(Reader):
         return self.index.write_rows()
 
     def put_journal_marker(self, marker: JournalMarker) -> None:
-        """Remember a place in the journal, synced: for a new journal after `recover`."""
-        self.apply((), journal=marker)
+        """Remember a place in the journal, synced: for a journal that begins again."""
+        rows = Turn(self, self._memory, self.parameters.checkpoint_interval, self.backend.batch())
+        rows.mark_journal(marker)
+        self.backend.write(rows.batch)
         self.sync()
 
     def delete_retake(self, vertex: VertexHash) -> None:

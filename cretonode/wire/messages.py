@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, assert_never
 
 from cretonode.core.messages import (
+    Attestation,
     Checkpoint,
     CheckpointCertificate,
     Commit,
@@ -21,6 +22,7 @@ from cretonode.core.messages import (
     Prepare,
     PrepareCertificate,
     PrePrepare,
+    Rejoin,
     SlotStatus,
     Status,
     Suspect,
@@ -65,6 +67,8 @@ NUMBERS: Final[dict[type[Message], int]] = {
     Status: 12,
     FetchVertices: 13,
     FetchSlots: 14,
+    Rejoin: 18,
+    Attestation: 19,
 }
 
 HEADER_BYTES_MAX: Final = 128 + 34 * PARENTS_MAX  # 34: a hash and its CBOR head
@@ -115,6 +119,18 @@ def _values(message: Message) -> Sequence[Value]:
             return [*fields.new_view_value(message), signature]
         case PrepareCertificate() | CommitCertificate():
             return fields.order_certificate_value(message)
+        case Rejoin():
+            signature = fields.signature_value(message.signature)
+            return [message.nonce, message.until, message.author, signature]
+        case Attestation():
+            return [
+                message.about,
+                message.nonce,
+                message.view,
+                message.index,
+                message.author,
+                fields.signature_value(message.signature),
+            ]
         case CheckpointCertificate():
             return fields.checkpoint_certificate_value(message)
         case Status():
@@ -205,6 +221,28 @@ def _checkpoint_untrusted(items: Sequence[Value]) -> Checkpoint:
     )
 
 
+def _rejoin_untrusted(items: Sequence[Value]) -> Rejoin:
+    nonce, until, author, signature = items
+    return Rejoin(
+        nonce=fields.hash_untrusted("nonce", nonce),
+        until=fields.view_untrusted(until),
+        author=fields.author_untrusted(author),
+        signature=fields.signature_untrusted(signature),
+    )
+
+
+def _attestation_untrusted(items: Sequence[Value]) -> Attestation:
+    about, nonce, view, index, author, signature = items
+    return Attestation(
+        about=fields.author_untrusted(about),
+        nonce=fields.hash_untrusted("nonce", nonce),
+        view=fields.view_untrusted(view),
+        index=AuthorIndex(fields.number_untrusted("index", index)),
+        author=fields.author_untrusted(author),
+        signature=fields.signature_untrusted(signature),
+    )
+
+
 def _status_untrusted(items: Sequence[Value]) -> Status:
     view, has_base, final, stable, slots, newest = items
     return Status(
@@ -272,5 +310,7 @@ _DECODERS: Final[Decoders[Message]] = {
     NUMBERS[Status]: (6, _status_untrusted),
     NUMBERS[FetchVertices]: (1, _fetch_vertices_untrusted),
     NUMBERS[FetchSlots]: (2, _fetch_slots_untrusted),
+    NUMBERS[Rejoin]: (4, _rejoin_untrusted),
+    NUMBERS[Attestation]: (6, _attestation_untrusted),
 }
 assert _DECODERS.keys() == set(NUMBERS.values())

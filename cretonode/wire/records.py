@@ -10,6 +10,8 @@ from typing import Final, assert_never
 from cretonode.core.messages import UNSIGNED, PrepareCertificate
 from cretonode.core.records import (
     Accepted,
+    AmnesiaBegun,
+    AmnesiaEnded,
     BaseAdopted,
     HighCertificate,
     OwnVertex,
@@ -38,6 +40,8 @@ NUMBERS: Final[dict[type[Record], int]] = {
     SaidNewView: 7,
     SaidCheckpoint: 8,
     StableCheckpoint: 9,
+    AmnesiaBegun: 12,
+    AmnesiaEnded: 13,
 }
 assert len(set(NUMBERS.values())) == len(NUMBERS)
 
@@ -80,6 +84,10 @@ def _values(record: Record) -> Sequence[Value]:
             return [sequence, digest]
         case StableCheckpoint(certificate):
             return fields.checkpoint_certificate_value(certificate)
+        case AmnesiaBegun(nonce):
+            return [nonce]
+        case AmnesiaEnded(index):
+            return [index]
         case _:
             assert_never(record)
 
@@ -133,6 +141,14 @@ def _stable_checkpoint_untrusted(items: Sequence[Value]) -> StableCheckpoint:
     return StableCheckpoint(fields.checkpoint_certificate_untrusted(items))
 
 
+def _amnesia_begun_untrusted(items: Sequence[Value]) -> AmnesiaBegun:
+    return AmnesiaBegun(fields.hash_untrusted("nonce", items[0]))
+
+
+def _amnesia_ended_untrusted(items: Sequence[Value]) -> AmnesiaEnded:
+    return AmnesiaEnded(AuthorIndex(fields.number_untrusted("index", items[0], 1)))
+
+
 _DECODERS: Final[Decoders[Record]] = {
     NUMBERS[ViewEntered]: (1, _view_entered_untrusted),
     NUMBERS[BaseAdopted]: (2, _base_adopted_untrusted),
@@ -143,5 +159,7 @@ _DECODERS: Final[Decoders[Record]] = {
     NUMBERS[SaidNewView]: (5, _said_new_view_untrusted),
     NUMBERS[SaidCheckpoint]: (2, _said_checkpoint_untrusted),
     NUMBERS[StableCheckpoint]: (3, _stable_checkpoint_untrusted),
+    NUMBERS[AmnesiaBegun]: (1, _amnesia_begun_untrusted),
+    NUMBERS[AmnesiaEnded]: (1, _amnesia_ended_untrusted),
 }
 assert _DECODERS.keys() == set(NUMBERS.values())

@@ -187,6 +187,12 @@ ELSEWHERE: Final = {
     "test_a_stable_checkpoint_lets_older_promises_go",
     "core/records.py Promises.checkpoints": "tests/core/test_records.py::"
     "test_a_stable_checkpoint_lets_older_promises_go",
+    "core/amnesia.py Amnesia.attested": "tests/core/test_amnesia.py::"
+    "test_the_first_word_of_each_counts",
+    "core/attester.py Attester._answers": "one of each validator",
+    "core/attester.py Attester._answered_ms": "one of each validator",
+    "core/attester.py Attester._allowances": "one of each validator",
+    "core/state.py State.amnesiacs": "one of each validator",
     "core/loners.py Pauses._times": "tests/core/test_loners.py::"
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
     "core/loners.py Pauses._last_ms": "tests/core/test_loners.py::"

@@ -29,7 +29,9 @@ def test_a_node_id_is_the_hash_of_the_raw_public_key() -> None:
 
 def test_a_certificate_carries_its_key_and_verifies_under_it() -> None:
     credentials = make_credentials(KEY)
-    key = read_certificate_untrusted(credentials.certificate)
+    key, process = read_certificate_untrusted(credentials.certificate)
+    assert process == read_certificate_untrusted(credentials.certificate)[1]
+    assert process != read_certificate_untrusted(make_credentials(KEY).certificate)[1]
     assert node_id_of(key) == credentials.node_id
     certificate = x509.load_der_x509_certificate(credentials.certificate)
     KEY.public_key().verify(certificate.signature, certificate.tbs_certificate_bytes)

@@ -14,6 +14,7 @@ from cretonode.network.quic_engine import Closed, CloseKind, Established
 from cretonode.network.settings import NetworkSettings, PeerSettings
 from tests.network.fakes import FakeEngine
 from tests.network.nodes import (
+    DIAL_MS,
     IDS,
     LOOPBACK,
     QUICK,
@@ -326,3 +327,48 @@ async def test_of_two_connections_both_sides_keep_the_same(
 def settled(near: Peers, far: Peers, connections: int) -> bool:
     states = {near.status()[0].state, far.status()[0].state}
     return connections == 2 and states == {PeerState.CONNECTED}
+
+
+async def test_a_second_process_with_a_key_is_told_and_the_first_goes_on() -> None:
+    """Two machines with one key: whoever is heard stays."""
+    async with several(2) as (first, peer), opened(0) as second:
+        addresses = {IDS[1]: address_of(peer)}
+        seen, refused = Record(), Record()
+        theirs = Peers(
+            endpoint=peer,
+            addresses={IDS[0]: address_of(first)},
+            events=Record(),
+            jitter=lambda: 0.0,
+        )
+        mine = Peers(endpoint=first, addresses=addresses, events=seen, jitter=lambda: 0.0)
+        other = Peers(endpoint=second, addresses=addresses, events=refused, jitter=lambda: 0.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(theirs.run)
+            nursery.start_soon(mine.run)
+            await until(lambda: mine.connection_to(IDS[1]) is not None)
+            standing = mine.connection_to(IDS[1])
+            nursery.start_soon(other.run)
+            await until(lambda: other.status()[0].key_in_use)
+            assert "another process with this key is connected" in other.status()[0].last_error
+            assert mine.connection_to(IDS[1]) is standing
+            assert seen.lost == []
+            nursery.cancel_scope.cancel()
+
+
+async def test_the_same_process_may_come_again() -> None:
+    """After a break in the network its newer connection takes over from the older one at once."""
+    async with several(2) as (dialler, peer):
+        theirs = Peers(
+            endpoint=peer,
+            addresses={IDS[0]: address_of(dialler)},
+            events=Record(),
+            jitter=lambda: 0.0,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(theirs.run)
+            older = await dialler.connect(address_of(peer), IDS[1], dial_timeout_ms=DIAL_MS)
+            await until(lambda: theirs.connection_to(IDS[0]) is not None)
+            newer = await dialler.connect(address_of(peer), IDS[1], dial_timeout_ms=DIAL_MS)
+            await until(older.closed.is_set)
+            assert newer.is_established
+            nursery.cancel_scope.cancel()

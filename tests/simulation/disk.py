@@ -1,7 +1,7 @@
 """A disk that keeps what was synced and, after a crash, some part of what was not.
 
 Journal and database are two files: each keeps its own prefix, as two files on one disk do. The
-journal may fill the disk up, end in a torn record, or come back with a flipped byte.
+journal may fill the disk up, or end in a torn record.
 """
 
 import random
@@ -13,12 +13,14 @@ from cretonode.core.effects import Effect, Finalize, Persist, Retake, Say, Stabl
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
     UNSIGNED,
+    Attestation,
     Checkpoint,
     Commit,
     CommitCertificate,
     NewView,
     Prepare,
     PrePrepare,
+    Rejoin,
     Statement,
     Suspect,
     VertexMessage,
@@ -44,10 +46,6 @@ from cretonode.identifiers import SequenceNumber, TransactionId, ValidatorIndex,
 
 class DiskFull(StorageError):
     """No room for the next record: the node stops before it says anything more."""
-
-
-class Damaged(StorageError):
-    """A record that was synced is not what was written: amnesia."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,6 @@ class Disk:
     operations_synced: int = 0
     tables: Tables = field(default_factory=Tables)
     room: int | None = None  # records that still fit; None: as many as come
-    flipped: bool = False  # a byte of what was synced
     torn: bool = False  # the last crash left a part of a record behind what was kept
     _keys: set[tuple[object, ...]] = field(default_factory=set)  # of what was synced
     _high: tuple[int, int] = (-1, 0)
@@ -177,8 +174,8 @@ class Disk:
                 return (OwnVertex, vertex.index, vertex.hash) in self._keys
             case Checkpoint():
                 return (SaidCheckpoint, statement.sequence, statement.digest) in self._keys
-            case Suspect():
-                return True  # revocable: contradicting it is allowed
+            case Suspect() | Rejoin() | Attestation():
+                return True  # revocable, or no promise
 
     def _forget_index(self) -> None:
         self._keys, self._high, self._indexed = set(), (-1, 0), 0
@@ -203,9 +200,7 @@ class Disk:
         self._indexed = self.journal_synced
 
     def restore(self) -> Restored:
-        """What a node finds at start. Raises: Damaged."""
-        if self.flipped:
-            raise Damaged("a record that was synced fails its check")
+        """What a node finds at start."""
         tables, parameters = self.tables, self.committee.parameters
         genesis = genesis_vertex(self.committee.genesis)
         last = max(tables.sequences, default=SequenceNumber(0))

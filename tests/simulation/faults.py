@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from cretonode.core.amnesia import can_rejoin
 from cretonode.core.events import StepDown
 from cretonode.identifiers import ValidatorIndex
+from tests.simulation.amnesia import is_amnesiac, lose_journal
 from tests.simulation.clockwork import START_MS
 from tests.simulation.nodes import Fuse, Node
 from tests.simulation.world import World
@@ -27,7 +29,7 @@ class Faults:
     world: World
     rng: random.Random
     crashes_max: int  # honest nodes down at once
-    amnesiacs_max: int  # honest nodes that may lose their journal for good
+    amnesiacs_max: int  # honest nodes at once that do not know what they said
     deposes: bool  # there is a view change to be had
     wished: tuple[str, ...] | None = None  # kinds of faults that shall come; None: drawn
     mean_ms: int = 0  # between faults, in a storm
@@ -163,14 +165,14 @@ class Faults:
         if victims:
             self.rng.choice(victims).disk.room = self.rng.randrange(8)
 
-    def _flip_byte(self) -> None:
-        """Kill a node and damage what its journal had synced."""
-        victims = self._victims()
-        lost = sum(node.amnesiac or node.disk.flipped for node in self.world.nodes)
-        if victims and lost < self.amnesiacs_max:
+    def _lose_journal(self) -> None:
+        """Kill a node and damage its journal, and perhaps its database: it has to find back."""
+        victims = [node for node in self._victims() if not is_amnesiac(node)]
+        lost = sum(is_amnesiac(node) for node in self.world.nodes if node.honest)
+        if victims and lost < self.amnesiacs_max and can_rejoin(self.world.committee):
             node = self.rng.choice(victims)
-            self.world.crash(node)
-            node.disk.flipped = bool(node.disk.journal)
+            gone = self.rng.random() < 0.3
+            lose_journal(self.world, node, self.rng.randbytes(32), database=gone)
             self.world.later(self.rng.choice(DOWN_MS), self.world.restart, node)
 
     def _restart_forgetful(self) -> None:
@@ -272,5 +274,5 @@ KINDS: Final[dict[str, Callable[[Faults], None]]] = {
     "commits lost": Faults._lose_commits,
     "bad links": Faults._worsen,
     "disk full": Faults._fill_disk,
-    "flipped byte": Faults._flip_byte,
+    "lost journal": Faults._lose_journal,
 }

@@ -90,7 +90,8 @@ EXPECTED: Final = (
     "killed between two sends",
     "torn tail dropped",
     "disk full",
-    "amnesia noticed",
+    "journal lost",
+    "journal lost: rejoined",
     # retransmission and catch-up
     "new-view answered",
     "view-change answered",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest.mock import patch
 
-from cretonode.core import certificate
+from cretonode.core import amnesia, certificate
 from cretonode.core.committee import Committee, quorum_of
 from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Persist, Say
@@ -201,6 +201,11 @@ def base_lost() -> Planted:
     return _any_base_folds(ignored=True)
 
 
+def rejoined_on_few() -> Planted:
+    """An amnesiac believes f + 1 attestations."""
+    return all_of(patch.object(amnesia, "attesters_needed", lambda committee: committee.faults + 1))
+
+
 # --- vertices and transactions
 
 
@@ -332,4 +337,5 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "asked once": Mutation(asked_once, (12,)),
     "parent link forgotten": Mutation(parent_link_forgotten, (0,), "names wrong parent"),
     "parents not awaited": Mutation(parents_not_awaited),
+    "rejoined on few": Mutation(rejoined_on_few, (6,), "attests low"),
 }

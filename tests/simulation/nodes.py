@@ -52,7 +52,7 @@ class Node:
     behaviour: Behaviour | None = None  # of a malicious node: what becomes of its core's effects
     lying_ms: int = NEVER_MS  # when the behaviour wants to speak next
     fuse: Fuse | None = None
-    amnesiac: bool = False  # its journal is damaged: it stays down and counts among the f
+    retired: bool = False  # it stays down
     paused_until_ms: int = 0
     ahead_ms: int = 0  # its clock against the world's, at the start
     drift: float = 0.0  # how much faster its clock runs

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 from cretonode.core.effects import Finalize
 from cretonode.core.messages import (
+    Attestation,
     Checkpoint,
     Commit,
     NewView,
     Prepare,
     PrePrepare,
+    Rejoin,
     Statement,
     Suspect,
     VertexMessage,
@@ -100,7 +102,7 @@ class Oracles:
             self.promises[name].apply(record)
         except AssertionError as error:
             raise Violation(f"{name} journals {record} against its promises: {error}") from error
-        if isinstance(record, BaseAdopted):
+        if isinstance(record, BaseAdopted) and self.promises[name].amnesia is None:
             before = self.said.setdefault((name, "base", record.view), record.base)
             if before != record.base:
                 raise Violation(f"{name} adopts {before} and {record.base} in view {record.view}")
@@ -109,6 +111,8 @@ class Oracles:
 
     def on_say(self, name: str, statement: Statement, disk: Disk) -> None:
         """Durable before sent; and nothing is ever contradicted, crashes included."""
+        if self.promises[name].amnesia is not None and not isinstance(statement, Rejoin):
+            raise Violation(f"{name} is amnesiac and says {statement}")
         if not disk.holds(statement):
             raise Violation(f"{name} says {statement} before its journal is synced")
         # The leader's own anchor is stored when it comes back signed.
@@ -154,5 +158,7 @@ def slot_of(statement: Statement) -> tuple[tuple[object, ...], object]:
             return ("Vertex", vertex.index), vertex.hash
         case Checkpoint():
             return ("Checkpoint", statement.sequence), statement.digest
-        case Suspect():
-            return ("Suspect",), True
+        case Suspect() | Rejoin():
+            return (type(statement).__name__,), True
+        case Attestation():
+            return ("Attestation", statement.about, statement.nonce), None

@@ -17,6 +17,7 @@ from cretonode.identifiers import (
     VertexHash,
 )
 from tests.simulation import marks
+from tests.simulation.amnesia import SALT, EarlyReturn
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
 from tests.simulation.clockwork import START_MS
@@ -124,6 +125,10 @@ class Scenario:
         self.load_ms = self.rng.choice((20, 50, 200))
         world.later(0, self._load)
         self.faults.begin()
+        for name, node in self.behaving:
+            if name == "attests low":
+                lost = random.Random(self.seed ^ SALT)
+                EarlyReturn(world, lost, node.me, lambda: self.faults.over).plan()
         world.run_until(START_MS + STORM_MS_MAX, self._has_seen_enough)
         self._heal()
         settled = world.run_until(world.now_ms + HEALED_MS_MAX, self._settled)
@@ -218,7 +223,7 @@ class Scenario:
         for node in twins:
             if node.replica is not None:
                 world.crash(node)
-            node.amnesiac = True  # it stays down
+            node.retired = True
             for other in world.nodes:
                 if other is not node:
                     world.set_link(node.name, other.name, up=False)
@@ -233,7 +238,7 @@ class Scenario:
             if world.node(a) not in twins and world.node(b) not in twins:
                 world.set_link(a, b, up=True)
         # One more transaction: finality must go on, not only come to rest.
-        last = next(node for node in world.nodes if node.honest and not node.amnesiac)
+        last = next(node for node in world.nodes if node.honest)
         world.later(1_000, lambda: world.submit(last, [b"last"]))
         self.last = TransactionId(hash_of(b"last"))
         self.target: SequenceNumber | None = None
@@ -241,7 +246,7 @@ class Scenario:
     def _settled(self) -> bool:
         """Every acknowledged transaction is executed, and all honest nodes got as far."""
         oracles = self.world.oracles
-        honest = [node for node in self.world.nodes if node.honest and not node.amnesiac]
+        honest = [node for node in self.world.nodes if node.honest]
         if any(node.replica is None for node in honest):
             return False  # somebody planned to restart is still down
         if self.target is None:

@@ -19,6 +19,7 @@ from cretonode.core.effects import (
     Lookup,
     Persist,
     Refuse,
+    Rejoined,
     Say,
     Send,
     Serve,
@@ -33,7 +34,7 @@ from cretonode.identifiers import TransactionId, ValidatorIndex
 from tests.simulation.byzantine.behaviour import Behaviour
 from tests.simulation.clients import Clients
 from tests.simulation.clockwork import START_MS
-from tests.simulation.disk import Damaged, Disk, DiskFull
+from tests.simulation.disk import Disk, DiskFull
 from tests.simulation.marks import LISTENER, mark
 from tests.simulation.network import SILENCE_MS, Network
 from tests.simulation.nodes import Node
@@ -73,7 +74,7 @@ class World(Network):
         return node
 
     def start(self, node: Node) -> None:
-        """Start or restart a node from what its disk holds; one with amnesia stays down."""
+        """Start or restart a node from what its disk holds."""
         assert node.replica is None
         node.life += 1
         node.busy = False
@@ -83,11 +84,7 @@ class World(Network):
             if node.behaviour.forgets:
                 node.disk.forget()
             node.behaviour.restarted()
-        try:
-            restored = node.disk.restore()
-        except Damaged:
-            self._forget(node)
-            return
+        restored = node.disk.restore()
         if node.disk.torn:
             mark("torn tail dropped")
         replica = Replica(self.committee, node.me, self.timing, restored)
@@ -104,7 +101,7 @@ class World(Network):
 
     def restart(self, node: Node) -> None:
         """Start a node unless it runs."""
-        if node.replica is None and not node.amnesiac:
+        if node.replica is None and not node.retired:
             self.start(node)
 
     def crash(self, node: Node) -> None:
@@ -129,14 +126,6 @@ class World(Network):
                 self.oracles.on_submit(transactions, node.replica.state.final)
             node.clients.submit(transactions)
             self._turn(node)
-
-    def _forget(self, node: Node) -> None:
-        """Leave a node down that does not know what it said; what it alone held may be lost."""
-        mark("amnesia noticed")
-        self.note(f"{node.name} has amnesia")
-        node.amnesiac = True
-        others = set().union(*(o.acknowledged for o in self.nodes if not o.amnesiac))
-        self.acknowledged -= node.acknowledged - others
 
     # --- a node's turn
 
@@ -188,7 +177,9 @@ class World(Network):
         if node.fuse is not None and self._burns(node, "before the journal"):
             return
         effects = [
-            Say(self.sign_as(node.me, effect.statement)) if isinstance(effect, Say) else effect
+            replace(effect, statement=self.sign_as(node.me, effect.statement))
+            if isinstance(effect, Say)
+            else effect
             for effect in effects
         ]
         try:
@@ -323,10 +314,10 @@ class World(Network):
                 found = tuple(final[h] for h in hashes if h in final)
                 absent = tuple(h for h in hashes if h not in final)
                 node.inbox.append(LookedUp(found, absent))
-            case Say(statement):
+            case Say(statement, to):
                 if isinstance(statement, VertexMessage):
                     self._acknowledge(node, statement)
-                self._say(node, statement)
+                self._say(node, statement, to)
             case _:
                 self._take_note(node, effect)
 
@@ -344,6 +335,9 @@ class World(Network):
                 mark(f"accused: two of {type(effect.first).__name__}")
                 if all(other.honest for other in self.nodes if other.me == author):
                     raise Violation(f"{node.name} accuses the honest {author}: {effect}")
+            case Rejoined(view=view):
+                self.note(f"{node.name} is no amnesiac any more, in view {view}")
+                mark("journal lost: rejoined")
             case Refuse(peer, reason):
                 self.note(f"{node.name} refuses {reason.name} from {peer}")
                 if node.honest:
@@ -370,11 +364,11 @@ class World(Network):
             found += node.disk.slots(effect.first, effect.count)
         return found
 
-    def _say(self, node: Node, statement: Statement) -> None:
+    def _say(self, node: Node, statement: Statement, to: ValidatorIndex | None) -> None:
         if node.honest:
             self.oracles.on_say(node.name, statement, node.disk)
         node.inbox.append(Received(node.me, statement))
-        for peer in node.routes:
+        for peer in node.routes if to is None else (to,):
             if node.fuse is not None and self._burns(node, "between two sends"):
                 return
             self.post(node, peer, statement)

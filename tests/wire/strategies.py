@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from cretonode.core.messages import (
+    Attestation,
     Checkpoint,
     CheckpointCertificate,
     Commit,
@@ -15,6 +16,7 @@ from cretonode.core.messages import (
     Prepare,
     PrepareCertificate,
     PrePrepare,
+    Rejoin,
     Signed,
     SlotStatus,
     Status,
@@ -26,6 +28,8 @@ from cretonode.core.messages import (
 )
 from cretonode.core.records import (
     Accepted,
+    AmnesiaBegun,
+    AmnesiaEnded,
     BaseAdopted,
     HighCertificate,
     OwnVertex,
@@ -190,6 +194,16 @@ MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
         hashes=st.lists(VERTICES, min_size=1, max_size=min(4, FETCH_HASHES_MAX)).map(tuple),
     ),
     FetchSlots: st.builds(FetchSlots, first=SEQUENCES, count=st.integers(1, FETCH_SLOTS_MAX)),
+    Rejoin: st.builds(Rejoin, nonce=HASHES, until=VIEWS, author=AUTHORS, signature=SIGNATURES),
+    Attestation: st.builds(
+        Attestation,
+        about=AUTHORS,
+        nonce=HASHES,
+        view=VIEWS,
+        index=numbers().map(AuthorIndex),
+        author=AUTHORS,
+        signature=SIGNATURES,
+    ),
 }
 MESSAGES: st.SearchStrategy[Message] = st.one_of(*MESSAGE_OF.values())
 
@@ -203,6 +217,8 @@ RECORD_OF: dict[type[Record], st.SearchStrategy[Record]] = {
     SaidNewView: st.builds(SaidNewView, new_views(st.just(b""))),
     SaidCheckpoint: st.builds(SaidCheckpoint, SEQUENCES, DIGESTS),
     StableCheckpoint: st.builds(StableCheckpoint, CHECKPOINT_CERTIFICATES),
+    AmnesiaBegun: st.builds(AmnesiaBegun, HASHES),
+    AmnesiaEnded: st.builds(AmnesiaEnded, numbers(1).map(AuthorIndex)),
 }
 RECORDS: st.SearchStrategy[Record] = st.one_of(*RECORD_OF.values())
 

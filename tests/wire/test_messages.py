@@ -77,7 +77,7 @@ def test_every_message_has_a_type_number() -> None:
     kinds = set(typing.get_args(Message))
     assert kinds == set(NUMBERS)
     assert kinds == set(MESSAGE_OF)
-    assert sorted(NUMBERS.values()) == list(range(1, len(kinds) + 1))
+    assert len(set(NUMBERS.values())) == len(kinds)  # a gap is harmless, a repetition is not
 
 
 @KINDS

@@ -31,7 +31,7 @@ def test_every_record_has_a_number() -> None:
     kinds = set(typing.get_args(Record))
     assert kinds == set(NUMBERS)
     assert kinds == set(RECORD_OF)
-    assert sorted(NUMBERS.values()) == list(range(1, len(kinds) + 1))
+    assert len(set(NUMBERS.values())) == len(kinds)  # a gap is harmless, a repetition is not
 
 
 @KINDS

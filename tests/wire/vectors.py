@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from cretonode.core.committee import Committee, Parameters
 from cretonode.core.messages import (
+    Attestation,
     Checkpoint,
     CheckpointCertificate,
     Commit,
@@ -24,6 +25,7 @@ from cretonode.core.messages import (
     Prepare,
     PrepareCertificate,
     PrePrepare,
+    Rejoin,
     Signed,
     SlotStatus,
     Statement,
@@ -36,6 +38,8 @@ from cretonode.core.messages import (
 )
 from cretonode.core.records import (
     Accepted,
+    AmnesiaBegun,
+    AmnesiaEnded,
     BaseAdopted,
     HighCertificate,
     OwnVertex,
@@ -204,6 +208,17 @@ MESSAGES: dict[str, Message] = {
         ),
         newest=tuple(map(AuthorIndex, (17, 0, 1_000_000, 24))),
     ),
+    "a request for the way back": Rejoin(
+        nonce=hash_of(b"nonce"), until=View(6), author=THREE, signature=signature("rejoin")
+    ),
+    "an attestation": Attestation(
+        about=THREE,
+        nonce=hash_of(b"nonce"),
+        view=View(4),
+        index=AuthorIndex(17),
+        author=ONE,
+        signature=signature("attestation"),
+    ),
     "a status of a fresh node": Status(
         view=View(0),
         has_base=False,
@@ -228,6 +243,8 @@ RECORDS: dict[str, Record] = {
     "a new-view said": SaidNewView(new_view(proven=True, signed=b"")),
     "a checkpoint said": SaidCheckpoint(CHECKPOINT.sequence, CHECKPOINT.digest),
     "a stable checkpoint": StableCheckpoint(CHECKPOINT),
+    "amnesia": AmnesiaBegun(hash_of(b"nonce")),
+    "the end of amnesia": AmnesiaEnded(AuthorIndex(81)),
 }
 
 HELLOS: dict[str, Hello] = {
