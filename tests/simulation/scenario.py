@@ -20,6 +20,7 @@ from tests.simulation import marks
 from tests.simulation.amnesia import SALT, EarlyReturn
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
+from tests.simulation.byzantine.rejoining import REJOINING
 from tests.simulation.clockwork import START_MS
 from tests.simulation.faults import Faults
 from tests.simulation.nodes import Node
@@ -191,7 +192,7 @@ class Scenario:
             rng=random.Random(self.rng.getrandbits(32)),
             timeout_ms=world.timing.view_change_timeout_ms,
         )
-        return BEHAVIOURS[name](setting)
+        return (BEHAVIOURS | REJOINING)[name](setting)
 
     # --- load
 
@@ -249,6 +250,8 @@ class Scenario:
         honest = [node for node in self.world.nodes if node.honest]
         if any(node.replica is None for node in honest):
             return False  # somebody planned to restart is still down
+        if any(n.replica.state.amnesiac for n in honest if n.replica is not None):
+            return False
         if self.target is None:
             executed = oracles.executed.keys()
             if self.last not in executed or not self.world.acknowledged <= executed:
@@ -261,7 +264,7 @@ class Scenario:
         lacking = len(self.world.acknowledged - self.world.oracles.executed.keys())
         where = [
             f"{n.name}: view {n.replica.state.view} open {n.replica.state.base is not None} "
-            f"final {n.replica.state.final}"
+            f"final {n.replica.state.final}{' amnesiac' * n.replica.state.amnesiac}"
             for n in self.world.nodes
             if n.replica is not None
         ]

@@ -30,6 +30,8 @@ def test_one_that_forgot_everything_finds_back(seed: int, size: int) -> None:
         if victim.replica is not None:
             lose_journal(world, victim, bytes([seed]) * 32, database=seed % 2 == 0)
             world.start(victim)
+        else:
+            world.later(100, lose)
 
     world.later(1_500, lose)
     outcome = play(seed, scenario, traced=True)
