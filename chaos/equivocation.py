@@ -18,6 +18,7 @@ from chaos.kill import load_figures
 from chaos.liar_process import open_liar
 from chaos.liars import judge
 from chaos.order import Order, shown
+from chaos.proof import check_banned
 from chaos.stage import Run, Stage, open_stage
 from chaos.timeline import ENVIRONMENT, first, moments
 from chaos.watch import Overdue, until
@@ -110,6 +111,9 @@ async def _one(run: Run, seed: int) -> tuple[Replaced | None, Stage]:
         assert lie is not None
         final = await _final_of_others(stage, honest, lie.at_s)
         longest_s = stage.watch.longest_wait_s(stage.nodes, watched_s, trio.current_time())
+        await check_banned(run.promises, honest, LIAR)
+        # It counts its lies in its log once in a while, and is banned sooner than that.
+        await until(lambda: liar.acts() > 0, limit_s=GIVE_UP_S, what="the liar's own count")
         liar.end()
         await stage.finish(order)
     judge(run.promises, [read_log(each) for each in honest], LIAR, liar)

@@ -18,11 +18,15 @@ from cretonode.cli.layout import NodeFiles
 
 ENVIRONMENT: Final = {"CRETO_NODE_LOG_FORMAT": "json", "PYTHONWARNINGS": "default"}
 ANNOUNCED: Final = ("QUIC ", "HTTP ", "metrics ")  # what `start` prints besides its log
-ACCUSING: Final = ("equivocation", "peer_broke_the_protocol")
+UNPROVEN: Final = "timeout"  # the type of violation that load alone may cause
 ACCUSING_METRICS: Final = (
     "cretoai_equivocations_detected",
     "cretoai_invalid_signatures_detected",
     'cretoai_refused_total{reason="equivocation"}',
+    'cretoai_byzantine_violations_total{type="malformed"}',
+    'cretoai_byzantine_violations_total{type="replay"}',
+    'cretoai_byzantine_violations_total{type="view_change_spam"}',
+    'cretoai_byzantine_violations_total{type="flood"}',
 )
 
 
@@ -46,9 +50,9 @@ def read_log(files: NodeFiles) -> Testimony:
         name = event.get("event")
         if not event:
             found.stray.append(f"{files.name}: {line}")
-        elif name in ACCUSING:
+        elif name == "violation" and event.get("type") != UNPROVEN:
             found.accusations.append(f"{files.name}: {line}")
-            found.accused[_whole(event.get("author", event.get("peer")))] += 1
+            found.accused[_whole(event.get("peer"))] += 1
         elif name == "running":
             found.started_at.append(_whole(event["final"]))
         elif name == "ended":

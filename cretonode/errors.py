@@ -53,6 +53,10 @@ class KeyElsewhere(ConfigError):
     """Another process works with this node's key. Two would contradict each other."""
 
 
+class TurnedAway(ConnectionLost):
+    """The peer has banned this node, and says why."""
+
+
 class ClientError(CretoError):
     """An application's request cannot be served; the text says why and what is allowed."""
 

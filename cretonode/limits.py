@@ -39,7 +39,15 @@ LOOKUP_HASHES_MAX: Final = 256
 FINAL_RECALLED_MAX: Final = 4096  # final vertices that old parents brought back into memory
 INDEXES_MAX: Final = 4096  # vertices by (author, index), beyond what the graph holds
 FUTURE_VIEW_MESSAGES_MAX: Final = 64  # of one author, kept for a view not yet entered
+
+# --- detection
 EVIDENCE_PER_AUTHOR_MAX: Final = 8
+VIOLATIONS_PER_AUTHOR_MAX: Final = 64  # kept in memory and on disk, the newest
+REASON_CHARACTERS_MAX: Final = 200  # of a ban or violation
+DETECTOR_VOTES_MAX: Final = 2048  # of all authors together; about 5 KB each
+DETECTOR_VOTES_MIN: Final = 32  # of each author in any case: 16 sequences, two phases
+DETECTOR_VIEWS_MAX: Final = 8  # views whose commits and view-changes are remembered, per author
+DETECTOR_CHECKPOINTS_MAX: Final = 16  # digests remembered, per author
 
 # --- the way back after amnesia (docs/spec/durability.md, section 8); times in milliseconds
 RUN_AHEAD_VIEWS: Final = 1  # so far above the highest attested view an honest replica may have been

@@ -9,12 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cretonode.api.ports import (
     Accepted,
+    BanView,
+    EvidenceView,
     FinalizedView,
     PeerView,
+    ReputationView,
     StatusView,
     TransactionView,
     ValidatorView,
     VertexView,
+    ViolationView,
 )
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
@@ -155,6 +159,67 @@ def validator_document(view: ValidatorView) -> Json:
         "node_id": view.node_id.hex(),
         "address": view.address,
         "public_key": _base64(view.public_key),
+    }
+
+
+def violation_document(view: ViolationView) -> Json:
+    """Return a fault that this node noted."""
+    return {
+        "at_ms": view.at_ms,
+        "validator": view.validator,
+        "name": view.name,
+        "type": view.type,
+        "detail": view.detail,
+    }
+
+
+def reputation_document(view: ReputationView) -> Json:
+    """Return what this node makes of another validator."""
+    return {
+        "validator": view.validator,
+        "name": view.name,
+        "node_id": view.node_id.hex(),
+        "score": view.score,
+        "banned": view.banned,
+        "violations": view.violations,
+        "evidence": view.evidence,
+    }
+
+
+def ban_document(view: BanView) -> Json:
+    """Return a ban that has not run out."""
+    return {
+        "validator": view.validator,
+        "name": view.name,
+        "node_id": view.node_id.hex(),
+        "since_ms": view.since_ms,
+        "until_ms": view.until_ms,
+        "by": view.by,
+        "reason": view.reason,
+        "in_force": view.in_force,
+    }
+
+
+def evidence_document(view: EvidenceView) -> dict[str, Json]:
+    """Return two statements that contradict each other, in words."""
+    return {
+        "id": view.id.hex(),
+        "author": view.author,
+        "name": view.name,
+        "contradiction": view.contradiction,
+        "first": view.first,
+        "second": view.second,
+    }
+
+
+def evidence_file(view: EvidenceView, encoded: bytes, *, chain_id: str) -> Json:
+    """Return what `cretonode evidence verify` reads: the words are for people, not checked."""
+    return {
+        "format": "cretonode evidence",
+        "version": 1,
+        "chain_id": chain_id,
+        **evidence_document(view),
+        "evidence": _base64(encoded),
     }
 
 

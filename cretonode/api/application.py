@@ -86,6 +86,11 @@ class Handlers:
             ("GET", "/v1/status", self.status),
             ("GET", "/v1/validators", self.validators),
             ("GET", "/v1/peers", self.peers),
+            ("GET", "/v1/reputation", self.reputation),
+            ("GET", "/v1/violations", self.violations),
+            ("GET", "/v1/bans", self.bans),
+            ("GET", "/v1/evidence", self.evidence),
+            ("GET", "/v1/evidence/<id_>", self.evidence_file),
             ("GET", "/healthz", self.healthz),
             ("GET", "/readyz", self.readyz),
             ("GET", "/openapi.json", self.openapi),
@@ -197,6 +202,42 @@ class Handlers:
         """Show the other validators."""
         no_parameters_untrusted(request.args)
         return _document({"peers": [answers.peer_document(view) for view in self._port.peers()]})
+
+    # --- what this node makes of the others
+
+    async def reputation(self) -> Response:
+        """Show the scores of the other validators."""
+        no_parameters_untrusted(request.args)
+        views = self._port.reputation()
+        return _document({"reputation": [answers.reputation_document(view) for view in views]})
+
+    async def violations(self) -> Response:
+        """Show the newest violations."""
+        no_parameters_untrusted(request.args)
+        views = self._port.violations()
+        return _document({"violations": [answers.violation_document(view) for view in views]})
+
+    async def bans(self) -> Response:
+        """Show who is banned, and who would be."""
+        no_parameters_untrusted(request.args)
+        return _document({"bans": [answers.ban_document(view) for view in self._port.bans()]})
+
+    async def evidence(self) -> Response:
+        """Show what contradictions were proven."""
+        no_parameters_untrusted(request.args)
+        views = self._port.evidence()
+        return _document({"evidence": [answers.evidence_document(view) for view in views]})
+
+    async def evidence_file(self, id_: str) -> Response:
+        """Give a piece of evidence that anybody can verify."""
+        no_parameters_untrusted(request.args)
+        wanted = hash_untrusted(id_, name="evidence id")
+        encoded = self._port.evidence_bytes(wanted)
+        view = next((view for view in self._port.evidence() if view.id == wanted), None)
+        if encoded is None or view is None:
+            raise Problem("not-found", f"no evidence {wanted.hex()} here")
+        chain_id = self._port.status().chain_id
+        return _document(answers.evidence_file(view, encoded, chain_id=chain_id))
 
     # --- the interface itself. Probes may add query parameters; these ignore them.
 

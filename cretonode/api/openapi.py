@@ -38,7 +38,12 @@ def openapi_document(settings: ApiSettings) -> dict[str, Json]:
             "summary": "Submit transactions to the network and read their final order.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {**_transaction_paths(settings), **_order_paths(), **_network_paths()},
+        "paths": {
+            **_transaction_paths(settings),
+            **_order_paths(),
+            **_network_paths(),
+            **_judgement_paths(),
+        },
         "components": {"schemas": _schemas()},
     }
 
@@ -169,6 +174,29 @@ def _network_paths() -> dict[str, Json]:
     }
 
 
+def _judgement_paths() -> dict[str, Json]:
+    return {
+        "/v1/reputation": {
+            "get": _plain("reputation", "Read the scores of the other validators", "Reputation")
+        },
+        "/v1/violations": {"get": _plain("violations", "Read what was noted", "Violations")},
+        "/v1/bans": {"get": _plain("bans", "Read who is banned, and for how long", "Bans")},
+        "/v1/evidence": {
+            "get": _plain("evidence", "Read which contradictions are proven", "EvidenceList")
+        },
+        "/v1/evidence/{id}": {
+            "get": _operation(
+                "evidence_file",
+                "Read a piece of evidence that anybody can verify",
+                "What `cretonode evidence verify` reads.",
+                {"200": _json("It is kept here.", "Evidence")},
+                ["400", "404"],
+                [_path("id", "The id of the evidence.", HASH)],
+            )
+        },
+    }
+
+
 def _schemas() -> dict[str, Json]:
     accepted = {"id": HASH, "known": FLAG}
     place = {"sequence": MAYBE_WHOLE, "position": MAYBE_WHOLE, "offset": MAYBE_WHOLE}
@@ -203,6 +231,7 @@ def _schemas() -> dict[str, Json]:
         "Status": _status(),
         "Validators": _object({"validators": _array(_validator())}),
         "Peers": _object({"peers": _array(_peer())}),
+        **_judgement_schemas(),
         "Alive": _object({"alive": FLAG}),
         "Ready": _object({"ready": FLAG}),
     }
@@ -289,6 +318,33 @@ def _peer() -> Schema:
             "last_error": TEXT,
         }
     )
+
+
+def _judgement_schemas() -> dict[str, Json]:
+    who: dict[str, Schema] = {"validator": WHOLE, "name": TEXT}
+    words = ("name", "contradiction", "first", "second")
+    piece: dict[str, Schema] = {"id": HASH, "author": WHOLE, **dict.fromkeys(words, TEXT)}
+    violation = {**who, "at_ms": WHOLE, "type": TEXT, "detail": TEXT}
+    score: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+    judged = {**who, "node_id": HASH, "score": score, "banned": FLAG}
+    counted = {**judged, "violations": WHOLE, "evidence": WHOLE}
+    ban: dict[str, Schema] = {
+        **who,
+        "node_id": HASH,
+        "since_ms": WHOLE,
+        "until_ms": MAYBE_WHOLE,
+        "by": {"type": "string", "enum": ["detector", "operator"]},
+        "reason": TEXT,
+        "in_force": FLAG,
+    }
+    file: dict[str, Schema] = {"format": TEXT, "version": WHOLE, "chain_id": TEXT, **piece}
+    return {
+        "Reputation": _object({"reputation": _array(_object(counted))}),
+        "Violations": _object({"violations": _array(_object(violation))}),
+        "Bans": _object({"bans": _array(_object(ban))}),
+        "EvidenceList": _object({"evidence": _array(_object(piece))}),
+        "Evidence": _object({**file, "evidence": BASE64}),
+    }
 
 
 def _plain(name: str, summary: str, schema: str, errors: list[str] | None = None) -> Schema:

@@ -121,6 +121,56 @@ class ValidatorView:
     public_key: bytes  # Ed25519, then ML-DSA-87
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViolationView:
+    """A fault that this node noted."""
+
+    at_ms: int  # Unix time
+    validator: ValidatorIndex
+    name: str
+    type: str  # a `core.reputation.Violation`
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReputationView:
+    """What this node makes of another validator."""
+
+    validator: ValidatorIndex
+    name: str
+    node_id: NodeId
+    score: float  # 0 to 1
+    banned: bool
+    violations: int  # noted and kept
+    evidence: int  # pieces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BanView:
+    """A ban that has not run out."""
+
+    validator: ValidatorIndex
+    name: str
+    node_id: NodeId
+    since_ms: int
+    until_ms: int | None  # None: until an operator takes it back
+    by: str  # detector or operator
+    reason: str
+    in_force: bool  # False: a warning, because with it the node could stall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceView:
+    """Two signed statements that contradict each other, in words."""
+
+    id: bytes  # BLAKE3 of the encoding
+    author: ValidatorIndex
+    name: str
+    contradiction: str
+    first: str
+    second: str
+
+
 class NodePort(Protocol):
     """The node behind the interface. Reads of the disk run in worker threads."""
 
@@ -150,3 +200,18 @@ class NodePort(Protocol):
 
     def validators(self) -> tuple[ValidatorView, ...]:
         """Return the committee."""
+
+    def violations(self) -> tuple[ViolationView, ...]:
+        """Return the newest violations, the newest first."""
+
+    def reputation(self) -> tuple[ReputationView, ...]:
+        """Return what this node makes of the other validators."""
+
+    def bans(self) -> tuple[BanView, ...]:
+        """Return the bans that stand, the oldest first."""
+
+    def evidence(self) -> tuple[EvidenceView, ...]:
+        """Return the evidence kept, by author."""
+
+    def evidence_bytes(self, id_: bytes) -> bytes | None:
+        """Return a piece of evidence as it travels between nodes. None: not kept here."""

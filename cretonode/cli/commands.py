@@ -5,7 +5,14 @@ import sys
 import click
 
 from cretonode import __version__
-from cretonode.cli import client_commands, network_commands, node_commands, recover_command
+from cretonode.cli import (
+    ban_commands,
+    client_commands,
+    evidence_commands,
+    network_commands,
+    node_commands,
+    recover_command,
+)
 from cretonode.cli.base import reported
 from cretonode.cli.output import print_json
 
@@ -26,6 +33,13 @@ def version(*, as_json: bool) -> None:
         click.echo(f"cretonode {__version__} (Python {sys.version.split()[0]})")
 
 
-for _module in (node_commands, network_commands, client_commands, recover_command):
+for _module in (
+    node_commands,
+    network_commands,
+    client_commands,
+    ban_commands,
+    evidence_commands,
+    recover_command,
+):
     for _command in _module.COMMANDS:
         cli.add_command(_command)

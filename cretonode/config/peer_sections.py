@@ -93,6 +93,26 @@ class ConsensusSection:
         ),
     )
 
+    detection_window_ms: int = field(
+        default=600_000,
+        metadata=about(
+            "Within this time a validator's violations are forgotten, little by little.",
+            low=1_000,
+            high=86_400_000,
+            unit="milliseconds",
+        ),
+    )
+    ban_ms: int = field(
+        default=3_600_000,
+        metadata=about(
+            "How long the first ban of a validator lasts; each further one lasts twice as long, up "
+            "to 32 times.",
+            low=1_000,
+            high=2_592_000_000,
+            unit="milliseconds",
+        ),
+    )
+
     @property
     def timing(self) -> Timing:
         """The core's clockwork as this section sets it."""

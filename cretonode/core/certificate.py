@@ -1,10 +1,12 @@
 """The shape that certificates must have before their signatures are worth verifying."""
 
+from cretonode.core import evidence
 from cretonode.core.committee import Committee
 from cretonode.core.messages import (
     Attestation,
     CheckpointCertificate,
     CommitCertificate,
+    Evidence,
     Message,
     NewView,
     Position,
@@ -39,6 +41,9 @@ def check_shape_untrusted(committee: Committee, message: Message) -> None:
                 raise MalformedMessage("a status names another number of authors")
             if len(message.slots) > committee.parameters.window + 1:
                 raise MalformedMessage("a status with more slots than the window")
+        case Evidence():
+            evidence.check_untrusted(message)
+            _check_author_untrusted(committee, message.author)
         case VertexMessage():
             _check_author_untrusted(committee, message.vertex.author)
             if len(message.vertex.parents) > committee.size + 1:

@@ -147,11 +147,19 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Accuse:
-    """Two signed statements of `author` contradict each other: evidence."""
+    """Two signed statements of `author` contradict each other: evidence, once for each subject."""
 
     author: ValidatorIndex
     first: Statement
     second: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The leader lets a vertex wait for longer than `finality_timeout_ms`: a fault, no proof."""
+
+    leader: ValidatorIndex
+    waited_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,5 +186,6 @@ Effect: TypeAlias = (
     | Rejoined
     | Refuse
     | Accuse
+    | Late
     | Halt
 )

@@ -211,6 +211,23 @@ class Attestation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Two statements of one author that no honest validator would sign both.
+
+    They hold what their signatures cover and no more (`core.evidence`): no payload, no
+    certificates. `first` stands before `second` in one fixed order.
+    """
+
+    first: "Statement"
+    second: "Statement"
+
+    @property
+    def author(self) -> ValidatorIndex:
+        """Who signed both."""
+        return self.first.author
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotStatus:
     """What the sender holds of one sequence of its view. Bit i stands for validator i."""
 
@@ -256,4 +273,4 @@ Statement: TypeAlias = (
 )
 Certificate: TypeAlias = PrepareCertificate | CommitCertificate | CheckpointCertificate
 Request: TypeAlias = FetchVertices | FetchSlots
-Message: TypeAlias = Statement | Certificate | Status | Request
+Message: TypeAlias = Statement | Certificate | Status | Request | Evidence

@@ -12,6 +12,7 @@ from cretonode.core.catch_up import CatchUp
 from cretonode.core.checkpoint import Checkpoints
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
+from cretonode.core.detector import Detector
 from cretonode.core.effects import Effect, Persist, Say, Serve, Stable
 from cretonode.core.events import (
     Batch,
@@ -28,10 +29,12 @@ from cretonode.core.intake import Intake
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
     Attestation,
+    Certificate,
     Checkpoint,
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     FetchSlots,
     FetchVertices,
     Message,
@@ -109,6 +112,8 @@ class Replica:
             self.checkpoints,
             self.views,
         )
+        self.detector = Detector(self.state, self.intake, self.execution, self.views)
+        self.detector.restore(restored.evidence)
         self.catch_up = CatchUp(self.state, self.intake, self.execution, self.retransmission)
         self.amnesia = Amnesia(self.state, self.proposer, amnesia)
         self.attester = Attester(self.state, self.views, self.retransmission)
@@ -150,6 +155,7 @@ class Replica:
         state.now_ms = now_ms
         match event:
             case Received(sender, message):
+                self.detector.observe(sender, message)
                 self._on_message(sender, message)
             case Batch():
                 self.proposer.on_batch(event)
@@ -159,6 +165,7 @@ class Replica:
                 state.connected.add(peer)
                 self.views.on_heard(peer)
                 self.amnesia.on_connected()
+                self.detector.on_connected(peer)
                 state.send(peer, self.retransmission.status())
             case PeerSilent(peer):
                 state.connected.discard(peer)
@@ -201,12 +208,8 @@ class Replica:
             case PrePrepare() | Prepare() | Commit():
                 self.state.amnesiacs.pop(message.author, None)
                 self.ordering.on_vote(sender, message)
-            case PrepareCertificate():
-                self.ordering.on_prepare_certificate(message)
-            case CommitCertificate():
-                self.execution.learn(message)
-            case CheckpointCertificate():
-                self.checkpoints.on_certificate(message)
+            case PrepareCertificate() | CommitCertificate() | CheckpointCertificate():
+                self._on_certificate(message)
             case ViewChange():
                 self.views.on_view_change(message)
             case NewView():
@@ -217,12 +220,23 @@ class Replica:
                 self.checkpoints.on_checkpoint(message)
             case Rejoin() | Attestation():
                 self._on_amnesia(sender, message)
+            case Evidence():
+                self.detector.on_evidence(message)
             case Status():
                 self.retransmission.on_status(sender, message)
             case FetchVertices() | FetchSlots():
                 self._on_request(sender, message)
             case _:
                 assert_never(message)
+
+    def _on_certificate(self, certificate: Certificate) -> None:
+        match certificate:
+            case PrepareCertificate():
+                self.ordering.on_prepare_certificate(certificate)
+            case CommitCertificate():
+                self.execution.learn(certificate)
+            case CheckpointCertificate():
+                self.checkpoints.on_certificate(certificate)
 
     def _on_amnesia(self, sender: ValidatorIndex, message: Rejoin | Attestation) -> None:
         if isinstance(message, Rejoin):
@@ -252,10 +266,11 @@ class Replica:
             self.catch_up.advance,
             self.intake.advance,
             self.retransmission.advance,
+            self.detector.advance,
         ):
             if not self.state.halted:
                 advance()
-        effects = self.state.effects
+        effects = self.detector.judge(self.state.effects)
         self.state.effects = []
         self.views.settled(progressed=self.state.final > before)
         if self.state.amnesiac:

@@ -1,15 +1,15 @@
 """What the parts of a replica share: where it stands, and the effects of the running step."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
-from cretonode.core.effects import Accuse, Effect, Halt, Persist, Send
+from cretonode.core.effects import Effect, Halt, Persist, Send
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
     CommitCertificate,
+    Evidence,
     Message,
     Position,
     PrepareCertificate,
@@ -20,7 +20,7 @@ from cretonode.core.records import HighCertificate, Promises
 from cretonode.dag.chain import Chain
 from cretonode.dag.graph import FinalVertex, Graph
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, View
-from cretonode.limits import AMNESIAC_MS, EVIDENCE_PER_AUTHOR_MAX
+from cretonode.limits import AMNESIAC_MS
 
 NEVER_MS: Final = 2**62  # a deadline that does not come
 
@@ -52,6 +52,7 @@ class Restored:
     ] = ()  # ids of the last dedup-window sequences
     log: MerkleLog = field(default_factory=MerkleLog)
     certificate: CommitCertificate | None = None  # the highest one kept
+    evidence: tuple[Evidence, ...] = ()  # signatures verified again
 
 
 @dataclass(slots=True)
@@ -79,7 +80,6 @@ class State:
     connected: set[ValidatorIndex] = field(default_factory=set)
     pace: Pace = field(default_factory=Pace)  # ordering and execution measure, views judges
     effects: list[Effect] = field(default_factory=list)
-    accusations: Counter[ValidatorIndex] = field(default_factory=Counter)  # emit
 
     @property
     def leader(self) -> ValidatorIndex:
@@ -115,15 +115,8 @@ class State:
         return [ValidatorIndex(i) for i in range(self.committee.size) if i != self.me]
 
     def emit(self, *effects: Effect) -> None:
-        """Add to the effects of the running step. Of evidence against one author enough is enough:
-        a liar contradicts itself as often as it likes.
-        """
-        for effect in effects:
-            if isinstance(effect, Accuse):
-                self.accusations[effect.author] += 1
-                if self.accusations[effect.author] > EVIDENCE_PER_AUTHOR_MAX:
-                    continue
-            self.effects.append(effect)
+        """Add to the effects of the running step. The detector bounds the accusations in them."""
+        self.effects.extend(effects)
 
     def send(self, peer: ValidatorIndex, message: Message) -> None:
         """Send to one validator."""

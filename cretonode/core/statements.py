@@ -16,6 +16,7 @@ from cretonode.core.messages import (
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     FetchSlots,
     FetchVertices,
     Message,
@@ -87,6 +88,9 @@ def claims_of(committee: Committee, message: Message) -> Iterator[Claim]:
             return
         case PrepareCertificate() | CommitCertificate() | CheckpointCertificate():
             yield from _certificate_claims(committee, message)
+        case Evidence(first=first, second=second):
+            yield Claim(first.author, statement_of(committee, first), first.signature)
+            yield Claim(second.author, statement_of(committee, second), second.signature)
         case ViewChange():
             yield Claim(message.author, statement_of(committee, message), message.signature)
             if message.certificate is not None:

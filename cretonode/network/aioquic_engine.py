@@ -58,6 +58,7 @@ _KIND_OF_CODE: Final = {
     CloseCode.ABANDONED.value: CloseKind.ABANDONED,
     CloseCode.SILENT.value: CloseKind.SILENT,
     CloseCode.IN_USE.value: CloseKind.IN_USE,
+    CloseCode.BANNED.value: CloseKind.BANNED,
 }
 
 

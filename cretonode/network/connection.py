@@ -17,6 +17,7 @@ from cretonode.errors import (
     KeyInUse,
     MalformedMessage,
     PeerError,
+    TurnedAway,
 )
 from cretonode.identifiers import NodeId
 from cretonode.network.frames import Priority
@@ -335,5 +336,7 @@ def _error_of(closed: Closed) -> PeerError:
     text = f"{closed.kind.value}: {closed.reason or 'no reason given'} (closed by {side})"
     if closed.kind is CloseKind.IN_USE and closed.by_peer:
         return KeyInUse(text)
+    if closed.kind is CloseKind.BANNED and closed.by_peer:
+        return TurnedAway(text)
     about_keys = closed.kind in (CloseKind.UNKNOWN_KEY, CloseKind.KEY_REFUSED)
     return BadSignature(text) if about_keys else ConnectionLost(text)

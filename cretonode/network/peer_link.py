@@ -14,7 +14,7 @@ from typing import Never, Protocol
 import structlog
 import trio
 
-from cretonode.errors import BadSignature, KeyInUse, PeerError
+from cretonode.errors import BadSignature, ConnectionLost, KeyInUse, PeerError, TurnedAway
 from cretonode.identifiers import NodeId, short
 from cretonode.network.connection import Connection
 from cretonode.network.frames import Priority
@@ -61,6 +61,7 @@ class PeerState(Enum):
     DIALLING = "dialling"
     WAITING = "waiting"  # to be dialled, or for the back-off to pass
     CONNECTED = "connected"
+    BANNED = "banned"  # neither dialled nor let in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +112,13 @@ class PeerLink:
         self._arrival: Connection | None = None
         self._arrived = trio.Event()
         self._dial_scope = trio.CancelScope()
+        self._ban = ""  # the reason; empty when the peer is not banned
+        self._pardoned = trio.Event()
         self._state = PeerState.WAITING
         self._since_s = trio.current_time()
         self._connections = 0
         self._failures = 0
-        self._refused = False  # the last failure was about keys
+        self._refused = False  # the last failure was about keys or a ban
         self._key_in_use = False  # that another process has ours, said the last failure
         self._last_error = ""
         self._refusal_log = Seldom(interval_s=REFUSAL_LOG_S)
@@ -139,8 +142,25 @@ class PeerLink:
             key_in_use=self._key_in_use,
         )
 
+    def ban(self, reason: str) -> None:
+        """End what stands and let nothing begin, until `pardon`. The peer is told why."""
+        self._ban = reason
+        self._pardoned = trio.Event()
+        for connection in (self.connection, self._arrival):
+            if connection is not None:
+                self._turn_away(connection)
+        self._dial_scope.cancel()
+
+    def pardon(self) -> None:
+        """Let the peer connect again."""
+        self._ban = ""
+        self._pardoned.set()
+
     def arrived(self, connection: Connection) -> None:
         """Take a connection that the peer dialled, or abandon it if a better one stands."""
+        if self._ban:
+            self._turn_away(connection)
+            return
         current = self.connection
         if current is not None and current.is_established:
             if self._is_second(connection, current):
@@ -160,6 +180,7 @@ class PeerLink:
     async def keep_connected(self) -> Never:
         """Have a connection, use it until it ends, and again."""
         while True:
+            await self._wait_for_pardon()
             connection = await self._next_connection()
             if connection is not None:
                 await self._converse(connection)
@@ -225,10 +246,21 @@ class PeerLink:
             return True
         return current.silence_ms > self._settings.takeover_silence_ms
 
+    async def _wait_for_pardon(self) -> None:
+        while self._ban:
+            self._enter(PeerState.BANNED)
+            await self._pardoned.wait()
+
+    def _turn_away(self, connection: Connection) -> None:
+        connection.close(self._ban, code=CloseCode.BANNED, kind=CloseKind.BANNED)
+
     # --- using it
 
     async def _converse(self, connection: Connection) -> None:
         """Pass frames up until the connection ends."""
+        if self._ban:  # since the dial began
+            self._turn_away(connection)
+            return
         self.connection = connection
         self._connections += 1
         self._enter(PeerState.CONNECTED)
@@ -265,6 +297,8 @@ class PeerLink:
             if wait_s > 0.0:
                 await trio.sleep(wait_s)
             priority, frame = await connection.receive()
+            if self._ban:
+                raise ConnectionLost(f"banned: {self._ban}")  # frames that were under way
             await self._events.on_frame(self.peer, priority, frame)
 
     # --- failing
@@ -272,7 +306,7 @@ class PeerLink:
     def _fail(self, error: Exception) -> None:
         self._failures += 1
         self._last_error = str(error) or type(error).__name__
-        self._refused = isinstance(error, BadSignature)
+        self._refused = isinstance(error, BadSignature | TurnedAway)
         self._key_in_use = isinstance(error, KeyInUse)
         if self._refused and self._refusal_log.allows(self._last_error, now_s=trio.current_time()):
             log.warning(

@@ -67,6 +67,14 @@ class Peers:
         """Return the peers that frames can be offered to."""
         return tuple(peer for peer, link in self._links.items() if link.connection is not None)
 
+    def ban(self, peer: NodeId, reason: str) -> None:
+        """End what stands with a peer and let nothing begin, until `pardon`."""
+        self._links[peer].ban(reason)
+
+    def pardon(self, peer: NodeId) -> None:
+        """Let a peer connect again."""
+        self._links[peer].pardon()
+
     def status(self) -> tuple[PeerStatus, ...]:
         """Return how things stand with every peer, in the order of the table."""
         return tuple(link.status() for link in self._links.values())

@@ -31,6 +31,7 @@ class CloseKind(Enum):
     SILENT = "silent"  # nothing was heard for too long
     ABANDONED = "abandoned"  # we gave it up: time-out, eviction, replaced by another
     IN_USE = "in_use"  # another process with the newcomer's key is connected
+    BANNED = "banned"  # one side has banned the other
     FAULT = "fault"  # the engine raised: a bug of it or of ours
 
 
@@ -42,6 +43,7 @@ class CloseCode(Enum):
     ABANDONED = 2
     SILENT = 3
     IN_USE = 4
+    BANNED = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class PeerSettings:
     fallback_dial_ms: int = 1_000  # the side that is to be dialled dials itself after this
     backoff_ms_first: int = 50  # after a failure, doubled with each, up to:
     backoff_ms_max: int = 400
-    refused_ms: int = 5_000  # after one key or the other was refused: people must act first
+    refused_ms: int = 5_000  # after a key was refused, or a ban: people must act first
     healthy_ms: int = 5_000  # a connection that stood so long resets the back-off
     takeover_silence_ms: int = 1_000  # a silent connection yields to any newer one
     frames_per_s: float = 100.0  # read from one peer, sustained

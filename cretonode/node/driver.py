@@ -16,6 +16,7 @@ from cretonode.core.effects import (
     Entered,
     Finalize,
     Halt,
+    Late,
     Lookup,
     Persist,
     Refuse,
@@ -27,12 +28,15 @@ from cretonode.core.effects import (
     Store,
 )
 from cretonode.core.events import Event, LookedUp, Received, Tick
+from cretonode.core.evidence import evidence_of
 from cretonode.core.messages import VertexMessage
 from cretonode.core.replica import Replica
+from cretonode.core.reputation import Violation
 from cretonode.core.state import NEVER_MS
 from cretonode.dag.graph import FinalVertex
 from cretonode.errors import ForkError
 from cretonode.identifiers import VertexHash, short
+from cretonode.node.bans import Bans
 from cretonode.node.batcher import Batcher
 from cretonode.node.clock import Clock
 from cretonode.node.finality import Finality
@@ -81,6 +85,7 @@ class Driver:
     batcher: Batcher
     finality: Finality
     retaker: Retaker
+    bans: Bans
     counts: Counts = field(default_factory=Counts)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> Never:
@@ -145,6 +150,7 @@ class Driver:
             case Entered(view=view, leader=leader, cause=cause):
                 self.counts.views_entered += 1
                 self.links.discard_votes_below(view)
+                self.links.view_entered()
                 log.info("view_entered", view=view, leader=leader, cause=cause)
             case Rejoined(view=view):
                 log.warning("rejoined", view=view, meaning="the amnesia is over: it votes again")
@@ -152,9 +158,14 @@ class Driver:
                 name = reason.name.lower()
                 self.counts.refused[name] = self.counts.refused.get(name, 0) + 1
                 log.debug("refused", peer=peer, reason=name)
-            case Accuse(author=author, first=first):
+            case Accuse(first=first, second=second):
                 self.counts.equivocations += 1
-                log.warning("equivocation", author=author, kind=type(first).__name__)
+                evidence = evidence_of(first, second)
+                assert evidence is not None, "the core accuses on evidence alone"
+                self.bans.accuse(evidence)
+            case Late(leader=leader, waited_ms=waited_ms):
+                detail = f"a vertex waited for {waited_ms} ms"
+                self.bans.note(leader, Violation.TIMEOUT, detail)
             case Halt(cause):
                 raise ForkError(cause)
             case _:

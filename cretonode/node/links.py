@@ -21,12 +21,15 @@ from cretonode.core.messages import (
     Suspect,
     VertexMessage,
 )
-from cretonode.errors import BadSignature, PeerError
+from cretonode.core.reputation import Violation
+from cretonode.errors import BadSignature, MalformedMessage
 from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.network.frames import Priority
 from cretonode.network.peers import Peers
+from cretonode.network.quic_engine import CloseKind
 from cretonode.network.rate import TokenBucket
 from cretonode.node.channel import Channel
+from cretonode.node.conduct import Conduct
 from cretonode.node.inbox import Inbox
 from cretonode.node.verification import Verification
 from cretonode.wire.frames import unpack_frame_untrusted
@@ -55,7 +58,7 @@ class Links:
         software: str,
         inbox: Inbox,
         verification: Verification,
-        on_refused: Callable[[ValidatorIndex, PeerError], None],
+        on_violation: Callable[[ValidatorIndex, Violation, str], None],
     ) -> None:
         hello = hello_of(committee, software)
         self.channels = {
@@ -68,7 +71,8 @@ class Links:
         self._index_of = {node_id: ValidatorIndex(i) for i, node_id in enumerate(node_ids)}
         self._inbox = inbox
         self._verification = verification
-        self._on_refused = on_refused
+        self._on_violation = on_violation
+        self._conduct = {peer: Conduct(peer) for peer in self.channels}
         self._limiter = trio.CapacityLimiter(VERIFY_THREADS)
         self._small_frames = TokenBucket(
             rate_per_s=SMALL_FRAMES_PER_S, burst=SMALL_FRAMES_BURST, now_s=trio.current_time()
@@ -97,6 +101,7 @@ class Links:
 
     def send(self, peer: ValidatorIndex, message: Message) -> None:
         """Send to one validator, with the next `flush`."""
+        self._conduct[peer].asked(message)
         encoded = encode_message(message)
         self.channels[peer].send(priority_of(message), encoded, view=view_of_vote(message))
 
@@ -104,6 +109,11 @@ class Links:
         """Drop what waits to be said in views that this node has left."""
         for channel in self.channels.values():
             channel.discard_votes_below(view)
+
+    def view_entered(self) -> None:
+        """Note that this node entered a view: so will the others."""
+        for conduct in self._conduct.values():
+            conduct.view_entered()
 
     def flush(self) -> None:
         """Let go what was sent since the last call, all of one turn together."""
@@ -123,12 +133,15 @@ class Links:
 
     def on_connected(self, peer: NodeId) -> None:
         """Greet."""
-        self.channels[self._index_of[peer]].connected()
+        index = self._index_of[peer]
+        self.channels[index].connected()
+        self._conduct[index].reset()
 
     def on_lost(self, peer: NodeId, reason: str) -> None:
         """Tell the core that nothing comes any more."""
         index = self._index_of[peer]
         log.debug("link_lost", peer=index, reason=reason)
+        self._check_end(index, reason)
         if self.channels[index].greeted:
             self._silent.add(index)
             self._inbox.put_own(PeerSilent(index))
@@ -141,23 +154,29 @@ class Links:
         """
         index = self._index_of[peer]
         channel = self.channels[index]
-        if channel.is_hello_untrusted(priority, frame):
+        if self._is_hello_untrusted(channel, priority, frame):
             if priority is Priority.VOTES:
                 channel.greeted = True
                 self._silent.discard(index)
                 self._inbox.put_own(PeerConnected(index))
             return
         try:
+            encoded = unpack_frame_untrusted(frame)
             if self._is_small(frame):
-                messages = self._verify_untrusted(frame)
+                messages = self._verification.messages_untrusted(encoded)
             else:
                 messages = await trio.to_thread.run_sync(
-                    self._verify_untrusted, frame, limiter=self._limiter
+                    self._verification.messages_untrusted, encoded, limiter=self._limiter
                 )
-        except PeerError as error:
-            self.invalid_signatures += isinstance(error, BadSignature)
-            self._on_refused(index, error)
+        except BadSignature as error:
+            self.invalid_signatures += 1
+            self._on_violation(index, Violation.INVALID_SIGNATURE, str(error))
             raise
+        except MalformedMessage as error:
+            self._on_violation(index, Violation.MALFORMED, str(error))
+            raise
+        for violation, detail in self._conduct[index].heard(encoded, messages):
+            self._on_violation(index, violation, detail)
         for message in messages:
             if isinstance(message, Status):
                 self.heard[index] = (message.view, message.final)
@@ -171,8 +190,20 @@ class Links:
             now_s=trio.current_time()
         )
 
-    def _verify_untrusted(self, frame: bytes) -> list[Message]:
-        return self._verification.messages_untrusted(unpack_frame_untrusted(frame))
+    def _is_hello_untrusted(self, channel: Channel, priority: Priority, frame: bytes) -> bool:
+        """As `Channel.is_hello_untrusted`. Another hello is no misbehaviour, no hello at all is."""
+        try:
+            return channel.is_hello_untrusted(priority, frame)
+        except MalformedMessage as error:
+            self._on_violation(channel.peer, Violation.MALFORMED, str(error))
+            raise
+
+    def _check_end(self, peer: ValidatorIndex, reason: str) -> None:
+        """Note a connection that we ended for bytes below the frames: too long, not allowed."""
+        connection = self._peers and self._peers.connection_to(self.channels[peer].node_id)
+        closed = connection.close_reason if connection else None
+        if closed is not None and closed.kind is CloseKind.MALFORMED and not closed.by_peer:
+            self._on_violation(peer, Violation.MALFORMED, reason)
 
     async def _watch_silence(self, peers: Peers) -> None:
         """Tell the core when a connected peer falls silent, and when it is heard again.

@@ -5,6 +5,7 @@ from typing import Final
 
 from cretonode.api.gate import ApiCounters
 from cretonode.core.effects import Reason
+from cretonode.core.reputation import Violation
 from cretonode.network.admission import Drop
 from cretonode.network.endpoint import Endpoint
 from cretonode.network.quic_engine import CloseKind
@@ -45,6 +46,11 @@ class NodeMetrics:
                 for reason in Reason
             },
             equivocations=driver.counts.equivocations,
+            violations={
+                violation.value: driver.bans.reputation.counts[violation] for violation in Violation
+            },
+            reputation={view.name: view.score for view in self.service.reputation()},
+            banned_nodes=len(driver.bans.in_force),
             invalid_signatures=driver.links.invalid_signatures,
             signatures_verified=driver.links.verified_signatures,
             peers_connected=len(driver.links.connected()),

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -24,11 +24,12 @@ from cretonode.core.events import StepDown
 from cretonode.core.replica import Replica
 from cretonode.crypto import keystore
 from cretonode.crypto.signatures import SecretKey, Signer, VerifyingKey
-from cretonode.errors import ConfigError, PeerError
+from cretonode.errors import ConfigError
 from cretonode.identifiers import ValidatorIndex, short
 from cretonode.network.endpoint import Endpoint, open_endpoint
 from cretonode.network.peers import Peers
 from cretonode.network.settings import NetworkSettings
+from cretonode.node.bans import Bans, reputation_of
 from cretonode.node.batcher import Batcher
 from cretonode.node.claim import claim_key
 from cretonode.node.clock import Clock
@@ -43,8 +44,9 @@ from cretonode.node.retaker import Retaker
 from cretonode.node.server import SlotServer
 from cretonode.node.service import READ_THREADS, Service
 from cretonode.node.signals import watch_signals
-from cretonode.node.verification import Verification
+from cretonode.node.verification import Verification, still_valid
 from cretonode.node.watch import watch_quorum
+from cretonode.wire.judgements import read_judgements
 
 DRAIN_S: Final = 1.5  # for transactions taken in to reach the disk when the node stops
 STEP_DOWN_S: Final = 0.3  # for the word that this leader leaves to reach the others
@@ -152,6 +154,7 @@ async def _run_on_network(
             nursery.start_soon(parts.peers.run, name="peers")
             nursery.start_soon(parts.links.run, parts.peers, name="links")
             nursery.start_soon(parts.server.run, parts.peers, name="server")
+            nursery.start_soon(parts.driver.bans.run, name="bans")
             names = [validator.name for validator in identity.genesis.validators]
             await claim_key(parts.links, parts.peers, identity.committee, names, stop)
             await _work(config, parts, endpoint, stop, on_started)
@@ -214,10 +217,13 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
     """Join the parts. Nothing runs yet."""
     genesis, committee, me = identity.genesis, identity.committee, identity.me
     clock = Clock()
-    replica = Replica(committee, me, config.consensus.timing, disk.restored)
     provider = config.crypto.provider
     keys = tuple(VerifyingKey(v.public_key, provider=provider) for v in genesis.validators)
     node_ids = tuple(v.public_key.node_id for v in genesis.validators)
+    kept = read_judgements(list(disk.store.evidence()))
+    kept.evidence = still_valid(committee, keys, genesis.crypto_mode, kept.evidence)
+    restored = replace(disk.restored, evidence=tuple(kept.evidence))
+    replica = Replica(committee, me, config.consensus.timing, restored)
     inbox = Inbox(replica.state.peers)
     batcher = Batcher(
         executed=replica.state.dedup,
@@ -233,7 +239,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         software=f"cretonode {__version__}",
         inbox=inbox,
         verification=Verification(committee, keys, genesis.crypto_mode, replica.ordering.needs),
-        on_refused=_log_refused,
+        on_violation=lambda peer, violation, detail: bans.note(peer, violation, detail),
     )
     peers = Peers(
         endpoint=endpoint,
@@ -246,13 +252,29 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
     readers = trio.CapacityLimiter(READ_THREADS)
     server = SlotServer(links, disk.store, readers)
     finality = Finality(batcher)
+    writer = trio.CapacityLimiter(1)
+    bans = Bans(
+        reputation=reputation_of(
+            committee,
+            me,
+            window_ms=config.consensus.detection_window_ms,
+            ban_ms=config.consensus.ban_ms,
+        ),
+        node_ids=node_ids,
+        names=tuple(v.name for v in genesis.validators),
+        doors=peers,
+        store=disk.store,
+        clock=clock,
+        writer=writer,
+    )
+    bans.restore(kept)
     performer = Performer(
         committee=committee,
         signer=Signer(genesis.crypto_mode, identity.secret, provider=provider),
         journal=disk.journal,
         store=disk.store,
         promises=disk.promises,
-        limiter=trio.CapacityLimiter(1),
+        limiter=writer,
     )
     driver = Driver(
         replica=replica,
@@ -265,6 +287,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         batcher=batcher,
         finality=finality,
         retaker=Retaker(batcher, disk.store, readers),
+        bans=bans,
     )
     service = Service(
         genesis=genesis,
@@ -276,6 +299,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         finality=finality,
         links=links,
         peer_links=peers,
+        judgement=bans,
         clock=clock,
         limiter=readers,
     )
@@ -283,10 +307,6 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
 
 
 Join: TypeAlias = Callable[[Config, Identity, Disk, Endpoint], Parts]
-
-
-def _log_refused(peer: ValidatorIndex, error: PeerError) -> None:
-    log.warning("peer_broke_the_protocol", peer=peer, reason=str(error))
 
 
 def _passphrase(config: Config) -> bytes | None:

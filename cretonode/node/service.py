@@ -9,12 +9,16 @@ import trio
 from cretonode import __version__
 from cretonode.api.ports import (
     Accepted,
+    BanView,
+    EvidenceView,
     FinalizedView,
     PeerView,
+    ReputationView,
     StatusView,
     TransactionView,
     ValidatorView,
     VertexView,
+    ViolationView,
 )
 from cretonode.config.genesis import Genesis, tolerance
 from cretonode.core.replica import Replica
@@ -28,9 +32,11 @@ from cretonode.identifiers import (
     VertexHash,
 )
 from cretonode.network.peers import Peers
+from cretonode.node.bans import Bans
 from cretonode.node.batcher import Batcher
 from cretonode.node.clock import Clock
 from cretonode.node.finality import Finality
+from cretonode.node.judgement_views import JudgementViews
 from cretonode.node.links import Links
 from cretonode.storage.schema import Slot
 from cretonode.storage.store import Store
@@ -54,6 +60,7 @@ class Service:
     finality: Finality
     links: Links
     peer_links: Peers
+    judgement: Bans
     clock: Clock
     limiter: trio.CapacityLimiter
 
@@ -199,6 +206,7 @@ class Service:
             return ""
         missing = [
             self.genesis.validators[peer].name
+            + (" (banned)" if self.judgement.is_banned(peer) else "")
             for peer, channel in self.links.channels.items()
             if not channel.greeted
         ]
@@ -260,6 +268,42 @@ class Service:
             )
             for index, validator in enumerate(self.genesis.validators)
         )
+
+    # --- what this node makes of the others
+
+    @property
+    def judged(self) -> JudgementViews:
+        """Bans, evidence and the like as views; what the operator's commands need."""
+        return JudgementViews(self.judgement)
+
+    def violations(self) -> tuple[ViolationView, ...]:
+        """See NodePort."""
+        return self.judged.violations()
+
+    def reputation(self) -> tuple[ReputationView, ...]:
+        """See NodePort."""
+        return self.judged.reputation()
+
+    def bans(self) -> tuple[BanView, ...]:
+        """See NodePort."""
+        return self.judged.bans()
+
+    def evidence(self) -> tuple[EvidenceView, ...]:
+        """See NodePort."""
+        return self.judged.evidence()
+
+    def evidence_bytes(self, id_: bytes) -> bytes | None:
+        """See NodePort."""
+        return self.judged.evidence_bytes(id_)
+
+    def ban_add(self, validator: str, *, reason: str, lasts_ms: int | None, dry_run: bool) -> str:
+        """See `operator.commands.OperatorSource`."""
+        index = self.judged.index_of(validator)
+        return self.judgement.add(index, reason=reason, lasts_ms=lasts_ms, dry_run=dry_run)
+
+    def ban_remove(self, validator: str, *, dry_run: bool) -> str:
+        """See `operator.commands.OperatorSource`."""
+        return self.judgement.remove(self.judged.index_of(validator), dry_run=dry_run)
 
     async def _read(self, read: Callable[[], Answer]) -> Answer:
         return await trio.to_thread.run_sync(read, limiter=self.limiter)

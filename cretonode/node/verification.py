@@ -10,10 +10,10 @@ from blake3 import blake3
 
 from cretonode.core.certificate import check_shape_untrusted
 from cretonode.core.committee import Committee
-from cretonode.core.messages import Commit, Message, Prepare
+from cretonode.core.messages import Commit, Evidence, Message, Prepare
 from cretonode.core.statements import Claim, claims_of
 from cretonode.crypto.signatures import CryptoMode, VerifyingKey
-from cretonode.errors import BadSignature
+from cretonode.errors import BadSignature, MalformedMessage
 from cretonode.wire.messages import decode_message_untrusted
 
 REMEMBERED_CLAIMS_MAX: Final = 8192  # in each of two generations
@@ -75,3 +75,39 @@ class Verification:
         if len(self._recent) >= REMEMBERED_CLAIMS_MAX:
             self._recent, self._older = set(), self._recent
         self._recent.add(key)
+
+
+def check_evidence(
+    committee: Committee,
+    keys: tuple[VerifyingKey, ...],
+    mode: CryptoMode,
+    evidence: Evidence,
+) -> None:
+    """Return when `evidence` proves that its author contradicted itself on this chain. Blocks.
+
+    Raises: MalformedMessage, BadSignature.
+    """
+    check_shape_untrusted(committee, evidence)
+    for claim in claims_of(committee, evidence):
+        if not keys[claim.author].verify(mode, claim.statement, claim.signature):
+            raise BadSignature(
+                f"validator {claim.author} did not sign one of the statements, or not on this "
+                "chain, or not in its present incarnation"
+            )
+
+
+def still_valid(
+    committee: Committee,
+    keys: tuple[VerifyingKey, ...],
+    mode: CryptoMode,
+    kept: list[Evidence],
+) -> list[Evidence]:
+    """Return the evidence that peers would believe, too: a new incarnation begins afresh."""
+    valid = []
+    for evidence in kept:
+        try:
+            check_evidence(committee, keys, mode, evidence)
+        except (MalformedMessage, BadSignature):
+            continue
+        valid.append(evidence)
+    return valid

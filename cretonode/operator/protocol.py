@@ -7,7 +7,7 @@ Source: docs/operator-socket.md.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, assert_never
 
 from cretonode.crypto.canonical import Value, decode_untrusted, encode
 from cretonode.errors import MalformedMessage
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 VERSION_MAJOR: Final = 1  # another one does not understand this one
-VERSION_MINOR: Final = 0  # a higher one has more commands and fields
+VERSION_MINOR: Final = 1  # a higher one has more commands and fields
 SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path of Linux without its final zero
 REQUEST_BYTES_MAX: Final = 64 * 1024  # of a message to the node
 RESPONSE_BYTES_MAX: Final = 1024 * 1024  # of a message from it
@@ -37,7 +37,26 @@ ID_MAX: Final = 2**32 - 1  # of a request
 STATUS: Final = "status"  # answered with the record of a StatusSnapshot
 PEERS: Final = "peers"  # answered with an array of records of PeerSnapshots
 PING: Final = "ping"  # answered with null
-COMMANDS: Final = (PEERS, PING, STATUS)
+BANS: Final = "bans"  # answered with an array of records of BanSnapshots
+BAN_ADD: Final = "ban_add"  # arguments validator, reason, lasts_ms, dry_run; answered with a text
+BAN_REMOVE: Final = "ban_remove"  # arguments validator, dry_run; answered with a text
+REPUTATION: Final = "reputation"  # answered with an array of records of ReputationSnapshots
+VIOLATIONS: Final = "violations"  # answered with an array of records of ViolationSnapshots
+EVIDENCE: Final = "evidence"  # answered with an array of records of EvidenceSnapshots
+EVIDENCE_GET: Final = "evidence_get"  # argument id; answered with the bytes, null when not kept
+COMMANDS: Final = (
+    BAN_ADD,
+    BAN_REMOVE,
+    BANS,
+    EVIDENCE,
+    EVIDENCE_GET,
+    PEERS,
+    PING,
+    REPUTATION,
+    STATUS,
+    VIOLATIONS,
+)
+RECORDS_MAX: Final = 256  # in one answer, but for peers
 
 # --- messages
 
@@ -263,6 +282,72 @@ class PeerSnapshot:
     view: View | None
     final: SequenceNumber | None
     last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BanSnapshot:
+    """A ban that has not run out. The fields are those of `api.ports.BanView`."""
+
+    validator: ValidatorIndex
+    name: str
+    node_id: NodeId
+    since_ms: int
+    until_ms: int | None
+    by: str
+    reason: str
+    in_force: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReputationSnapshot:
+    """One other validator's score. The fields are those of `api.ports.ReputationView`."""
+
+    validator: ValidatorIndex
+    name: str
+    node_id: NodeId
+    score: float
+    banned: bool
+    violations: int
+    evidence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViolationSnapshot:
+    """A noted fault. The fields are those of `api.ports.ViolationView`."""
+
+    at_ms: int
+    validator: ValidatorIndex
+    name: str
+    type: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSnapshot:
+    """Evidence in words. The fields are those of `api.ports.EvidenceView`."""
+
+    id: bytes
+    author: ValidatorIndex
+    name: str
+    contradiction: str
+    first: str
+    second: str
+
+
+Snapshot = TypeVar("Snapshot", bound="DataclassInstance")
+
+
+def records_value(records: "Sequence[DataclassInstance]") -> Value:
+    """Return an array of the records of snapshots, or of dataclasses with the same fields."""
+    assert len(records) <= RECORDS_MAX, len(records)
+    return [record_value(record) for record in records]
+
+
+def records_untrusted(kind: type[Snapshot], value: Value) -> tuple[Snapshot, ...]:
+    """Return the snapshots of an array of records. Raises: MalformedMessage."""
+    if not isinstance(value, list) or len(value) > RECORDS_MAX:
+        raise MalformedMessage(f"not an array of at most {RECORDS_MAX} records")
+    return tuple(record_untrusted(kind, item) for item in value)
 
 
 def status_value(status: "DataclassInstance") -> Value:

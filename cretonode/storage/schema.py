@@ -46,7 +46,7 @@ class Family(StrEnum):
     TRANSACTIONS = "transactions"  # id -> sequence, position, offset; executed ones only
     UNFINAL = "unfinal"  # hash -> nothing; stored and not final
     STATE = "state"  # single values by name
-    EVIDENCE = "evidence"  # name -> what the node's detector stores
+    EVIDENCE = "evidence"  # name -> evidence, violation, ban or pardon: see wire.judgements
     PEERS = "peers"  # name -> what the node's network stores
 
 

@@ -5,7 +5,7 @@ process at once, and a power cut once `sync` has returned. After a crash the dat
 prefix of all turns, from which `restore` gives back a replica's state.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias, assert_never
@@ -157,7 +157,14 @@ class Store(Reader):
 
     def put_evidence(self, name: bytes, data: bytes) -> None:
         """Keep evidence under a name that the caller chooses. Unsynced."""
-        self._put(Family.EVIDENCE, name, data)
+        self.put_judgements({name: data})
+
+    def put_judgements(self, rows: Mapping[bytes, bytes]) -> None:
+        """Keep evidence, violations and bans, all or none: see `wire.judgements`. Unsynced."""
+        batch = self.backend.batch()
+        for name, data in rows.items():
+            batch.put(Family.EVIDENCE, name, data)
+        self.backend.write(batch)
 
     def put_peer(self, name: bytes, data: bytes) -> None:
         """Keep what is known of a peer. Unsynced."""

@@ -15,6 +15,7 @@ from cretonode.core.messages import (
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     FetchSlots,
     FetchVertices,
     Message,
@@ -38,12 +39,12 @@ from cretonode.identifiers import AuthorIndex, Digest, VertexHash
 from cretonode.limits import (
     FETCH_HASHES_MAX,
     FETCH_SLOTS_MAX,
-    PARENTS_MAX,
     PAYLOAD_BYTES_MAX,
     SIGNATURE_BYTES,
     VALIDATORS_MAX,
 )
 from cretonode.wire import fields
+from cretonode.wire.evidence import HEADER_BYTES_MAX, evidence_untrusted, evidence_value
 from cretonode.wire.tagged import (
     MESSAGE_BYTES_MAX,
     STATUS_SLOTS_MAX,
@@ -69,9 +70,9 @@ NUMBERS: Final[dict[type[Message], int]] = {
     FetchSlots: 14,
     Rejoin: 18,
     Attestation: 19,
+    Evidence: 22,
 }
 
-HEADER_BYTES_MAX: Final = 128 + 34 * PARENTS_MAX  # 34: a hash and its CBOR head
 BITMAP_BYTES_MAX: Final = VALIDATORS_MAX // 8
 
 assert len(set(NUMBERS.values())) == len(NUMBERS)
@@ -133,6 +134,8 @@ def _values(message: Message) -> Sequence[Value]:
             ]
         case CheckpointCertificate():
             return fields.checkpoint_certificate_value(message)
+        case Evidence():
+            return evidence_value(message)
         case Status():
             return _status_values(message)
         case FetchVertices(hashes=hashes):
@@ -312,5 +315,6 @@ _DECODERS: Final[Decoders[Message]] = {
     NUMBERS[FetchSlots]: (2, _fetch_slots_untrusted),
     NUMBERS[Rejoin]: (4, _rejoin_untrusted),
     NUMBERS[Attestation]: (6, _attestation_untrusted),
+    NUMBERS[Evidence]: (2, evidence_untrusted),
 }
 assert _DECODERS.keys() == set(NUMBERS.values())

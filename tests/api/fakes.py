@@ -7,12 +7,16 @@ import trio
 
 from cretonode.api.ports import (
     Accepted,
+    BanView,
+    EvidenceView,
     FinalizedView,
     PeerView,
+    ReputationView,
     StatusView,
     TransactionView,
     ValidatorView,
     VertexView,
+    ViolationView,
 )
 from cretonode.crypto.hashing import hash_of
 from cretonode.errors import Backpressure
@@ -30,6 +34,7 @@ from cretonode.identifiers import (
 
 START_MS = 1_750_000_000_000
 GENESIS = VertexHash(bytes(32))
+EVIDENCE_ID = hash_of(b"evidence")
 
 
 @dataclass
@@ -201,6 +206,65 @@ class MemoryNode:
             )
             for index in range(4)
         )
+
+    def violations(self) -> tuple[ViolationView, ...]:
+        """See NodePort."""
+        return (
+            ViolationView(
+                at_ms=START_MS,
+                validator=ValidatorIndex(3),
+                name="node-3",
+                type="equivocation",
+                detail="two vertices with index 7",
+            ),
+        )
+
+    def reputation(self) -> tuple[ReputationView, ...]:
+        """See NodePort."""
+        return tuple(
+            ReputationView(
+                validator=ValidatorIndex(index),
+                name=f"node-{index}",
+                node_id=NodeId(hash_of(b"node %d" % index)),
+                score=0.0 if index == 3 else 1.0,
+                banned=index == 3,
+                violations=int(index == 3),
+                evidence=int(index == 3),
+            )
+            for index in (1, 2, 3)
+        )
+
+    def bans(self) -> tuple[BanView, ...]:
+        """See NodePort."""
+        return (
+            BanView(
+                validator=ValidatorIndex(3),
+                name="node-3",
+                node_id=NodeId(hash_of(b"node 3")),
+                since_ms=START_MS,
+                until_ms=START_MS + 3_600_000,
+                by="detector",
+                reason="equivocation: two vertices with index 7",
+                in_force=True,
+            ),
+        )
+
+    def evidence(self) -> tuple[EvidenceView, ...]:
+        """See NodePort."""
+        return (
+            EvidenceView(
+                id=EVIDENCE_ID,
+                author=ValidatorIndex(3),
+                name="node-3",
+                contradiction="two vertices with index 7",
+                first="vertex: index 7, height 12, hash 0a1b2c3d",
+                second="vertex: index 7, height 12, hash 4e5f6071",
+            ),
+        )
+
+    def evidence_bytes(self, id_: bytes) -> bytes | None:
+        """See NodePort."""
+        return b"evidence" if id_ == EVIDENCE_ID else None
 
     def _make_vertex(self, hash_: VertexHash, size: int, count: int) -> VertexView:
         index = len(self.vertices) + 1

@@ -12,7 +12,7 @@ from cretonode.api.application import make_application
 from cretonode.api.problems import PROBLEMS
 from cretonode.api.waits import Waits
 from cretonode.crypto.hashing import hash_of
-from tests.api.fakes import MemoryNode
+from tests.api.fakes import EVIDENCE_ID, MemoryNode
 from tests.api.serving import LOOPBACK, in_process
 
 Document = dict[str, "Document"]
@@ -80,6 +80,8 @@ async def test_the_document_lists_exactly_the_routes() -> None:
 
 
 async def ask(client: httpx.AsyncClient, method: str, path: str, body: object) -> httpx.Response:
+    if "evidence" in path:
+        path = path.replace("{id}", EVIDENCE_ID.hex())
     filled = path.replace("{id}", HELLO).replace("{sequence}", "1")
     filled = filled.replace("{hash}", hash_of(b"vertex 0").hex())
     return await client.request(method, filled, json=body)
@@ -140,6 +142,10 @@ async def test_views_are_shown_with_every_field() -> None:
         (tip,) = (await client.get("/v1/tips")).json()["tips"]
         peer = (await client.get("/v1/peers")).json()["peers"][0]
         validator = (await client.get("/v1/validators")).json()["validators"][0]
+        violation = (await client.get("/v1/violations")).json()["violations"][0]
+        score = (await client.get("/v1/reputation")).json()["reputation"][0]
+        ban = (await client.get("/v1/bans")).json()["bans"][0]
+        piece = (await client.get("/v1/evidence")).json()["evidence"][0]
         transaction = (await client.get(f"/v1/transactions/{HELLO}")).json()
     for shown, view in (
         (status, node.status()),
@@ -147,6 +153,10 @@ async def test_views_are_shown_with_every_field() -> None:
         (tip, node.vertices[0]),
         (peer, node.peers()[0]),
         (validator, node.validators()[0]),
+        (violation, node.violations()[0]),
+        (score, node.reputation()[0]),
+        (ban, node.bans()[0]),
+        (piece, node.evidence()[0]),
     ):
         assert set(shown) == set(asdict(view))
     assert set(transaction) == {"final", *asdict(next(iter(node.transactions.values())))}

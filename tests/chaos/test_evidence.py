@@ -36,8 +36,8 @@ def test_accusations_warnings_tracebacks_and_threads_are_heard(tmp_path: Path) -
     found = read_log(
         files_with(
             tmp_path,
-            event("equivocation", "warn", author=2, kind="Prepare"),
-            event("peer_broke_the_protocol", "warn", peer=1, reason="no"),
+            event("violation", "warn", peer=2, type="equivocation"),
+            event("violation", "warn", peer=1, type="malformed"),
             event("quorum_missing", "error", reason="two are down"),
             "Traceback (most recent call last):",
             "sys:1: ResourceWarning: unclosed file",

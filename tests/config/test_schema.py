@@ -25,6 +25,8 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "max_pending_vertices": 10000,
         "view_change_timeout_ms": 5000,
         "slot_interval_ms": 100,
+        "detection_window_ms": 600_000,
+        "ban_ms": 3_600_000,
         "batch_interval_ms": 20,
         "batch_transactions_max": 1000,
     },

@@ -29,6 +29,8 @@ from cretonode.limits import (
     AUTHOR_HELD_MAX,
     AUTHOR_ORPHANS_MAX,
     AUTHOR_UNFINAL_MAX,
+    DETECTOR_CHECKPOINTS_MAX,
+    DETECTOR_VIEWS_MAX,
     EVIDENCE_PER_AUTHOR_MAX,
     FETCH_SLOTS_MAX,
     FINAL_RECALLED_MAX,
@@ -107,7 +109,36 @@ BOUNDS: Final[dict[str, Bound]] = {
     # --- validators: one entry each
     "State.equivocators": Bound(lambda r: r.state.equivocators, n, 1),
     "State.connected": Bound(lambda r: r.state.connected, n, 3),
-    "State.accusations": Bound(lambda r: list(r.state.accusations), n, 1),
+    "Detector.evidence": Bound(
+        lambda r: r.detector.evidence, lambda r: n(r) * (EVIDENCE_PER_AUTHOR_MAX + 1), 1
+    ),
+    "Detector._heard": Bound(lambda r: r.detector._heard, n),
+    # --- what each author signed
+    "Heard.votes": Bound(
+        lambda r: max((h.votes for h in r.detector._heard.values()), key=len),
+        lambda r: r.detector._votes_max,
+        1,
+    ),
+    "Heard.commits": Bound(
+        lambda r: max((h.commits for h in r.detector._heard.values()), key=len),
+        lambda _: DETECTOR_VIEWS_MAX,
+        1,
+    ),
+    "Heard.view_changes": Bound(
+        lambda r: max((h.view_changes for h in r.detector._heard.values()), key=len),
+        lambda _: DETECTOR_VIEWS_MAX,
+        1,
+    ),
+    "Heard.new_views": Bound(
+        lambda r: max((h.new_views for h in r.detector._heard.values()), key=len),
+        lambda _: DETECTOR_VIEWS_MAX,
+        0,
+    ),
+    "Heard.checkpoints": Bound(
+        lambda r: max((h.checkpoints for h in r.detector._heard.values()), key=len),
+        lambda _: DETECTOR_CHECKPOINTS_MAX,
+        1,
+    ),
     "Graph._held": Bound(lambda r: list(r.state.graph._held), n, 2),
     "Graph._orphaned": Bound(lambda r: list(r.state.graph._orphaned), n, 2),
     "Graph.newest_final": Bound(lambda r: r.state.graph.newest_final, n, 2),
@@ -200,6 +231,20 @@ ELSEWHERE: Final = {
     "core/pace.py Series.waits_ms": "a deque with a length",
     "core/pace.py Pace._votes_ms": "a deque with a length",
     "core/slots.py Slot.shown": "one of each validator",
+    "core/reputation.py Reputation.log": "tests/core/test_reputation.py::"
+    "test_whatever_happens_at_most_f_others_are_banned_and_everything_stays_small",
+    "core/reputation.py Reputation.bans": "one of each validator",
+    "core/reputation.py Reputation.cleared_ms": "one of each validator",
+    "core/reputation.py Reputation.counts": "one of each type of violation",
+    "node/bans.py Bans.evidence": "tests/node/test_bans.py::"
+    "test_rows_are_bounded_whatever_a_peer_does",
+    "node/bans.py Bans.node_ids": "one of each validator",
+    "node/bans.py Bans.names": "one of each validator",
+    "node/bans.py Bans.in_force": "one of each validator",
+    "node/bans.py Bans._numbers": "one of each validator",
+    "node/bans.py Bans._rows": "tests/node/test_bans.py::"
+    "test_rows_are_bounded_whatever_a_peer_does",
+    "node/links.py Links._conduct": "one of each validator",
     "node/channel.py Channel._views": "one of each message in `_waiting`",
     "node/inbox.py Inbox._bytes": "one of each peer",
     "node/batcher.py Batcher.unfinal": "tests/core/test_bounds.py::own_batches",

@@ -205,7 +205,7 @@ def test_of_two_new_views_only_the_first_base_is_adopted(second: NewView) -> Non
     tested = make_replica(2)
     tested.hear(first)
     effects = tested.hear(second)
-    assert of(effects, Accuse) == [Accuse(ValidatorIndex(1), first, second)]
+    assert ValidatorIndex(1) in [accusation.author for accusation in of(effects, Accuse)]
     assert not persisted(effects, BaseAdopted)
     assert fold([e.record for e in of(tested.everything, Persist)]).view == 2, "and it moves on"
 

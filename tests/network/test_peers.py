@@ -372,3 +372,32 @@ async def test_the_same_process_may_come_again() -> None:
             await until(older.closed.is_set)
             assert newer.is_established
             nursery.cancel_scope.cancel()
+
+
+async def test_a_banned_peer_is_told_why_and_let_in_again_when_pardoned() -> None:
+    """SPEC B2: banned means disconnected; whoever dials."""
+    async with several(2) as endpoints, trio.open_nursery() as nursery:
+        table = {endpoint.node_id: address_of(endpoint) for endpoint in endpoints}
+        quick = PeerSettings(
+            fallback_dial_ms=100, backoff_ms_first=1, backoff_ms_max=20, refused_ms=50
+        )
+        judge, banned = 0, 1
+        records = [Record(), Record()]
+        everybody = [new_peers(e, table, r, quick) for e, r in zip(endpoints, records, strict=True)]
+        for peers in everybody:
+            nursery.start_soon(peers.run)
+        for record in records:
+            await record.until(is_up)
+        everybody[judge].ban(IDS[banned], "two vertices with index 7")
+        await records[banned].until(lambda r: len(r.lost) == 1)
+        assert records[banned].lost[0][1].startswith("banned: two vertices with index 7")
+        await until(lambda: everybody[judge].status()[0].state is PeerState.BANNED)
+        # It dials again and again, and is turned away each time.
+        turned_away = endpoints[judge].counters.connections_ended
+        await until(lambda: turned_away["banned"] >= 3)
+        assert len(records[judge].connected) == 1
+        everybody[judge].pardon(IDS[banned])
+        await records[judge].until(lambda r: is_up(r, times=2))
+        assert everybody[judge].offer(IDS[banned], Priority.VOTES, b"aye")
+        await records[banned].until(lambda r: (IDS[judge], Priority.VOTES, b"aye") in r.frames)
+        nursery.cancel_scope.cancel()

@@ -21,7 +21,7 @@ def links() -> Links:
         software="test",
         inbox=Inbox([ValidatorIndex(i) for i in (1, 2, 3)]),
         verification=verification(),
-        on_refused=lambda _peer, _error: None,
+        on_violation=lambda _peer, _violation, _detail: None,
     )
 
 

@@ -19,6 +19,7 @@ from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS, Restored, Timing
 from cretonode.identifiers import ValidatorIndex
 from cretonode.network.frames import Priority
+from cretonode.node.bans import Bans, reputation_of
 from cretonode.node.batcher import Batcher
 from cretonode.node.clock import Clock
 from cretonode.node.driver import Driver, FinalVertices
@@ -41,6 +42,7 @@ from tests.core.replicas import (
     signature_of,
     view_change,
 )
+from tests.node.test_bans import Doors, Rows
 from tests.node.test_verification import SECRETS, verification
 
 A = anchors(0, 3)
@@ -78,7 +80,7 @@ def make_driver(me: int) -> Driver:
         software="test",
         inbox=inbox,
         verification=verification(),
-        on_refused=lambda _peer, _error: None,
+        on_violation=lambda _peer, _violation, _detail: None,
     )
     for channel in links.channels.values():
         channel.connected()
@@ -100,6 +102,15 @@ def make_driver(me: int) -> Driver:
         batcher=batcher,
         finality=Finality(batcher),
         retaker=Retaker(batcher, cast("TransactionStore", None), trio.CapacityLimiter(1)),
+        bans=Bans(
+            reputation=reputation_of(COMMITTEE, index, window_ms=600_000, ban_ms=60_000),
+            node_ids=tuple(secret.node_id for secret in SECRETS),
+            names=("zero", "one", "two", "three"),
+            doors=Doors(),
+            store=cast("Rows", None),  # nothing is written: its task does not run
+            clock=cast("Clock", VirtualClock()),
+            writer=trio.CapacityLimiter(1),
+        ),
     )
 
 

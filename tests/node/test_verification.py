@@ -5,12 +5,22 @@ import dataclasses
 import pytest
 
 import cretonode.node.verification
-from cretonode.core.messages import Commit, Message, Prepare, Suspect
+from cretonode.core.committee import Committee
+from cretonode.core.evidence import evidence_of
+from cretonode.core.messages import Commit, Evidence, Message, Prepare, Suspect
 from cretonode.core.statements import statement_of
 from cretonode.crypto.signatures import CryptoMode, SecretKey, Signer, VerifyingKey
 from cretonode.errors import BadSignature, MalformedMessage
-from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash, View
-from cretonode.node.verification import Verification
+from cretonode.identifiers import (
+    ChainId,
+    Digest,
+    Incarnation,
+    SequenceNumber,
+    ValidatorIndex,
+    VertexHash,
+    View,
+)
+from cretonode.node.verification import Verification, check_evidence, still_valid
 from cretonode.wire.messages import encode_message
 from tests.simulation.scenario import committee_of
 
@@ -80,3 +90,79 @@ def test_what_is_remembered_of_signatures_is_bounded(monkeypatch: pytest.MonkeyP
         checks.messages_untrusted([signed(vote, by=2)])
         assert len(checks._recent) + len(checks._older) <= 6
     assert len(checks._recent) + len(checks._older) > 3
+
+
+# --- evidence
+
+
+def vote(anchor: int, by: int = 2, committee: Committee = COMMITTEE) -> Prepare:
+    """A vote with a true signature."""
+    unsigned = dataclasses.replace(
+        PREPARE, anchor=VertexHash(bytes([anchor]) * 32), author=ValidatorIndex(by)
+    )
+    signer = Signer(CryptoMode.HYBRID, SECRETS[by])
+    return dataclasses.replace(unsigned, signature=signer.sign(statement_of(committee, unsigned)))
+
+
+def contradicting(committee: Committee = COMMITTEE) -> Evidence:
+    found = evidence_of(vote(1, committee=committee), vote(2, committee=committee))
+    assert found is not None
+    return found
+
+
+def altered(evidence: Evidence, **changes: object) -> Evidence:
+    """Change fields of the second statement, and keep its signature."""
+    second = dataclasses.replace(evidence.second, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(evidence, second=second)
+
+
+def test_evidence_with_both_signatures_is_believed() -> None:
+    evidence = contradicting()
+    assert verification().messages_untrusted([encode_message(evidence)]) == [evidence]
+    check_evidence(COMMITTEE, KEYS, CryptoMode.HYBRID, evidence)
+
+
+@pytest.mark.parametrize(
+    "false",
+    [
+        altered(contradicting(), anchor=VertexHash(b"\x09" * 32)),
+        altered(contradicting(), sequence=SequenceNumber(9)),
+        altered(contradicting(), view=View(9)),
+        altered(contradicting(), author=ValidatorIndex(1)),
+        altered(contradicting(), signature=contradicting().first.signature),
+        altered(contradicting(), anchor=contradicting().first.anchor),
+        Evidence(first=contradicting().second, second=contradicting().first),
+        Evidence(first=contradicting().first, second=contradicting().first),
+        contradicting(dataclasses.replace(COMMITTEE, chain_id=ChainId("another chain"))),
+        contradicting(dataclasses.replace(COMMITTEE, validator_set=Digest(bytes(32)))),
+        contradicting(
+            dataclasses.replace(COMMITTEE, incarnations=tuple(map(Incarnation, (0, 0, 1, 0))))
+        ),
+        Evidence(
+            first=dataclasses.replace(contradicting().first, author=ValidatorIndex(3)),
+            second=dataclasses.replace(contradicting().second, author=ValidatorIndex(3)),
+        ),
+    ],
+    ids=[
+        "another anchor",
+        "another sequence",
+        "another view",
+        "two authors",
+        "one signature twice",
+        "one anchor twice",
+        "in the other order",
+        "the same statement twice",
+        "of another chain",
+        "of another validator set",
+        "of another incarnation",
+        "of an honest author",
+    ],
+)
+def test_false_evidence_is_refused(false: Evidence) -> None:
+    """SPEC B4: nobody is framed."""
+    with pytest.raises((MalformedMessage, BadSignature)):
+        verification().messages_untrusted([encode_message(false)])
+    with pytest.raises((MalformedMessage, BadSignature)):
+        check_evidence(COMMITTEE, KEYS, CryptoMode.HYBRID, false)
+    true = contradicting()
+    assert still_valid(COMMITTEE, KEYS, CryptoMode.HYBRID, [false, true]) == [true]

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from cretonode.api.ports import PeerView, StatusView
+from cretonode.api.ports import (
+    BanView,
+    EvidenceView,
+    PeerView,
+    ReputationView,
+    StatusView,
+    ViolationView,
+)
 from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.operator.protocol import Attach, Hello, Message, Refusal, Request, Response
 
@@ -63,6 +70,41 @@ PEER_VIEWS = (
     ),
 )
 
+BAN_VIEW = BanView(
+    validator=ValidatorIndex(2),
+    name="node-2",
+    node_id=NodeId(b"\x02" * 32),
+    since_ms=1_760_000_000_000,
+    until_ms=None,
+    by="operator",
+    reason="leaked key",
+    in_force=True,
+)
+REPUTATION_VIEW = ReputationView(
+    validator=ValidatorIndex(2),
+    name="node-2",
+    node_id=NodeId(b"\x02" * 32),
+    score=0.25,
+    banned=True,
+    violations=3,
+    evidence=1,
+)
+VIOLATION_VIEW = ViolationView(
+    at_ms=1_760_000_000_000,
+    validator=ValidatorIndex(2),
+    name="node-2",
+    type="malformed",
+    detail="not CBOR",
+)
+EVIDENCE_VIEW = EvidenceView(
+    id=b"\x07" * 32,
+    author=ValidatorIndex(2),
+    name="node-2",
+    contradiction="two vertices with index 7",
+    first="vertex: index 7",
+    second="vertex: index 7",
+)
+
 MESSAGES: tuple[Message, ...] = (
     Attach(software="creto-console 0.1.0"),
     HELLO,
@@ -81,3 +123,24 @@ class FakeNode:
 
     def peers(self) -> Sequence[PeerView]:
         return PEER_VIEWS
+
+    def bans(self) -> Sequence[BanView]:
+        return (BAN_VIEW,)
+
+    def reputation(self) -> Sequence[ReputationView]:
+        return (REPUTATION_VIEW,)
+
+    def violations(self) -> Sequence[ViolationView]:
+        return (VIOLATION_VIEW,)
+
+    def evidence(self) -> Sequence[EvidenceView]:
+        return (EVIDENCE_VIEW,)
+
+    def evidence_bytes(self, id_: bytes) -> bytes | None:
+        return b"evidence" if id_ == EVIDENCE_VIEW.id else None
+
+    def ban_add(self, validator: str, *, reason: str, lasts_ms: int | None, dry_run: bool) -> str:
+        return f"ban {validator} {reason} {lasts_ms} {dry_run}"
+
+    def ban_remove(self, validator: str, *, dry_run: bool) -> str:
+        return f"pardon {validator} {dry_run}"

@@ -16,6 +16,7 @@ from cretonode.crypto.canonical import Value
 from cretonode.errors import ClientError, ConfigError, MalformedMessage
 from cretonode.operator.commands import commands_of
 from cretonode.operator.protocol import (
+    COMMANDS,
     REQUEST_BYTES_MAX,
     RESPONSE_BYTES_MAX,
     Attach,
@@ -135,7 +136,7 @@ async def test_a_request_may_come_in_bytes(path: Path) -> None:
     [
         ("refuse", "not today"),
         ("misread", "node is not 32 bytes"),
-        ("dance", "there is no command 'dance'; known are peers, ping, status"),
+        ("dance", f"there is no command 'dance'; known are {', '.join(COMMANDS)}"),
     ],
 )
 async def test_what_the_node_will_not_do_is_an_answer_like_any_other(

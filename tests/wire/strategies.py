@@ -2,12 +2,14 @@
 
 from hypothesis import strategies as st
 
+from cretonode.core.evidence import brief
 from cretonode.core.messages import (
     Attestation,
     Checkpoint,
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     FetchSlots,
     FetchVertices,
     Message,
@@ -166,6 +168,20 @@ def new_views(signatures: st.SearchStrategy[bytes]) -> st.SearchStrategy[NewView
     )
 
 
+CHECKPOINTS = st.builds(
+    Checkpoint, sequence=SEQUENCES, digest=DIGESTS, author=AUTHORS, signature=SIGNATURES
+)
+# Whether the two contradict each other is not the codec's question.
+EVIDENCE_STATEMENTS = st.one_of(
+    vertex_messages(),
+    votes_of(PrePrepare),
+    votes_of(Prepare),
+    votes_of(Commit),
+    view_changes(SIGNATURES),
+    new_views(SIGNATURES),
+    CHECKPOINTS,
+).map(brief)
+
 MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
     VertexMessage: vertex_messages(),
     PrePrepare: votes_of(PrePrepare),
@@ -174,9 +190,7 @@ MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
     ViewChange: view_changes(SIGNATURES),
     NewView: new_views(SIGNATURES),
     Suspect: st.builds(Suspect, view=VIEWS, author=AUTHORS, signature=SIGNATURES),
-    Checkpoint: st.builds(
-        Checkpoint, sequence=SEQUENCES, digest=DIGESTS, author=AUTHORS, signature=SIGNATURES
-    ),
+    Checkpoint: CHECKPOINTS,
     PrepareCertificate: PREPARE_CERTIFICATES,
     CommitCertificate: COMMIT_CERTIFICATES,
     CheckpointCertificate: CHECKPOINT_CERTIFICATES,
@@ -204,6 +218,7 @@ MESSAGE_OF: dict[type[Message], st.SearchStrategy[Message]] = {
         author=AUTHORS,
         signature=SIGNATURES,
     ),
+    Evidence: st.builds(Evidence, first=EVIDENCE_STATEMENTS, second=EVIDENCE_STATEMENTS),
 }
 MESSAGES: st.SearchStrategy[Message] = st.one_of(*MESSAGE_OF.values())
 

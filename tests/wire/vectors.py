@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cretonode.core.committee import Committee, Parameters
+from cretonode.core.evidence import evidence_of
 from cretonode.core.messages import (
     Attestation,
     Checkpoint,
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     FetchSlots,
     FetchVertices,
     Message,
@@ -162,6 +164,24 @@ PREPARE = Prepare(
     signature=signature("prepare"),
 )
 
+
+def digest_of(log: str) -> Checkpoint:
+    """Stated by validator 3."""
+    return Checkpoint(
+        sequence=CHECKPOINT.sequence,
+        digest=Digest(hash_of(log.encode())),
+        author=THREE,
+        signature=signature("checkpoint"),
+    )
+
+
+def evidence(one: Statement, other: Statement) -> Evidence:
+    """Of two statements that contradict each other."""
+    found = evidence_of(one, other)
+    assert found is not None, (one, other)
+    return found
+
+
 MESSAGES: dict[str, Message] = {
     "a plain vertex with three transactions": vertex_message([b"a", b"bc", b"d" * 24], 2, 0),
     "an anchor without transactions": vertex_message([], 4, 70_000),
@@ -228,6 +248,20 @@ MESSAGES: dict[str, Message] = {
         newest=(AuthorIndex(0),) * 4,
     ),
     "a request for two vertices": FetchVertices(hashes=(ANCHOR, vertex_hash("parent 0"))),
+    "evidence of two vertices": evidence(
+        vertex_message([b"a", b"bc", b"d" * 24], 2, 0), vertex_message([], 2, 0)
+    ),
+    "evidence of a hidden commit": evidence(
+        Commit(
+            view=View(4),
+            sequence=SequenceNumber(70_001),
+            anchor=ANCHOR,
+            author=THREE,
+            signature=signature("commit"),
+        ),
+        view_change(proven=True, signed=signature("view-change")),
+    ),
+    "evidence of two digests": evidence(digest_of("log"), digest_of("another log")),
     "a request for 64 sequences": FetchSlots(first=SequenceNumber(300), count=64),
 }
 
