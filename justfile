@@ -37,7 +37,7 @@ lint: _env
 test *arguments: _env
     {{python}} -m pytest {{arguments}}
 
-# Play seeds of the deterministic simulator: `just simulate seeds=200`, one again: `seed=17 trace=yes`
+# Play seeds of the deterministic simulator: `just simulate seeds=1000`, `seed=17 trace=yes`, `mutations=yes`, `twins=yes`
 simulate *arguments: _env
     {{python}} -m tests.simulation {{arguments}}
 

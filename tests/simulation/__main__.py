@@ -1,24 +1,38 @@
-"""Run seeds: `python -m tests.simulation seeds=200`, or one again: `seed=17 trace=yes`.
+"""Run seeds: `just simulate seeds=1000`, or one again: `seed=17 trace=yes`.
 
-`mutations=yes` searches, for every planted bug, the lowest seed that catches it.
+`mutations=yes` searches, for every planted bug, the lowest seed that catches it; `only=` those
+whose names begin so. `twins=yes` plays two instances with one key: every plan of 4 views and 10,000
+of 8 (`views=`, `samples=`), or one again: `twins=2:15,3,0,5`. `workers=` processes share the work.
 """
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from functools import partial
 from multiprocessing import Pool
+from statistics import median
 from time import perf_counter
 
+from tests.simulation import marks, twins
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.gate import CATCH_WITHIN, search_all
-from tests.simulation.scenario import Outcome, play
+from tests.simulation.scenario import (
+    STEPS_MIN,
+    VIEW_CHANGES_MIN,
+    Outcome,
+    Scenario,
+    Wish,
+    play,
+)
 
-OPTIONS = ("seeds", "first", "seed", "trace", "workers", "mutations")
-LONG = 1_000  # seeds from which on every behaviour must have acted
+SEEDS_OPTIONS = ("seeds", "first", "seed", "steps", "trace", "workers")
+OPTIONS = (*SEEDS_OPTIONS, "mutations", "only", "twins", "views", "samples")
+LONG = 1_000  # seeds from which on every behaviour must have acted and every mark have fired
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Return 0 when no seed shows a violation."""
-    options = dict(argument.split("=", 1) for argument in arguments)
+    options = dict(argument.partition("=")[::2] for argument in arguments)
     unknown = options.keys() - set(OPTIONS)
     if unknown:
         allowed = " ".join(f"{option}=" for option in OPTIONS)
@@ -26,36 +40,45 @@ def main(arguments: list[str]) -> int:
         return 2
     workers = int(options.get("workers", "2"))
     if options.get("mutations") == "yes":
-        return search_mutations(workers)
+        return search_mutations(workers, options.get("only", ""))
+    if "twins" in options:
+        views, samples = int(options.get("views", "4")), int(options.get("samples", "10000"))
+        return play_twins(workers, options["twins"], views, samples)
+    steps = int(options.get("steps", STEPS_MIN))
     if "seed" in options:
-        outcome = play(int(options["seed"]))
-        if options.get("trace") == "yes":
-            print("\n".join(outcome.trace))
-        report([outcome], outcome.cpu_s)
-        return outcome.violation is not None
+        outcome = play_one(int(options["seed"]), steps=steps, traced=options.get("trace") == "yes")
+        print("\n".join(outcome.trace))
+        return report([outcome], outcome.cpu_s, steps=steps)
     first = int(options.get("first", "0"))
     seeds = range(first, first + int(options.get("seeds", "200")))
     began = perf_counter()
     outcomes: list[Outcome] = []
     with Pool(workers) as pool:
-        for outcome in pool.imap_unordered(play, seeds):
+        for outcome in pool.imap_unordered(partial(play_one, steps=steps), seeds):
             outcomes.append(outcome)
             if outcome.violation:
                 print(f"seed {outcome.seed}: {outcome.violation}")
-                print(f"  again: just simulate seed={outcome.seed} trace=yes")
+                print(f"  again: {command_of(outcome.seed, steps)}", flush=True)
             if sys.stderr.isatty():
                 print(f"\r{len(outcomes)}/{len(seeds)} seeds", end="", file=sys.stderr)
-    report(outcomes, perf_counter() - began)
-    idle = never_acted(outcomes) if len(outcomes) >= LONG else []
-    if idle:
-        print(f"never acted: {', '.join(idle)}")
-    return bool(idle) or any(outcome.violation for outcome in outcomes)
+    return report(outcomes, perf_counter() - began, steps=steps)
 
 
-def search_mutations(workers: int) -> int:
+def play_one(seed: int, *, steps: int = STEPS_MIN, traced: bool = False) -> Outcome:
+    """Play one seed of a run."""
+    return play(seed, Scenario(seed, Wish(steps=steps)), traced=traced)
+
+
+def command_of(seed: int, steps: int) -> str:
+    """Return what plays a seed of this run again, with its trace."""
+    length = "" if steps == STEPS_MIN else f" steps={steps}"
+    return f"just simulate seed={seed}{length} trace=yes"
+
+
+def search_mutations(workers: int, only: str) -> int:
     """Return 0 when every planted bug is caught."""
     missed = 0
-    for name, caught in search_all(workers):
+    for name, caught in search_all(workers, only):
         missed += caught is None
         found = f"seed {caught.seed}: {caught.violation[:100]}" if caught else "NOT CAUGHT"
         print(f"{name:<24} {found}", flush=True)
@@ -63,7 +86,31 @@ def search_mutations(workers: int) -> int:
     return missed > 0
 
 
-def acts_of(outcomes: list[Outcome]) -> Counter[str]:
+def play_twins(workers: int, which: str, views: int, samples: int) -> int:
+    """Play one case, or all of so many views and a sample of twice as many. 0: no violation."""
+    if which != "yes":
+        verdict = twins.verdict_of(twins.parse(which))
+        print(f"twins {which}: {verdict or 'no violation'}")
+        return verdict is not None
+    failed = 0
+    for name, cases in (
+        (f"every plan of {views} views", list(twins.enumerated(views))),
+        (f"sample of {2 * views} views", list(twins.sampled(2 * views, samples, seed=0))),
+    ):
+        began = perf_counter()
+        with Pool(workers) as pool:
+            verdicts = pool.imap(twins.verdict_of, cases, chunksize=16)
+            for case, verdict in zip(cases, verdicts, strict=True):
+                if verdict is not None:
+                    failed += 1
+                    print(f"twins {case}: {verdict}")
+                    print(f"  again: just simulate twins={case}", flush=True)
+        print(f"{name}: {len(cases)} cases in {perf_counter() - began:.0f} s", flush=True)
+    print(f"violations    {failed}")
+    return failed > 0
+
+
+def acts_of(outcomes: Sequence[Outcome]) -> Counter[str]:
     """Return how often each behaviour did what no honest validator does."""
     acts: Counter[str] = Counter()
     for outcome in outcomes:
@@ -71,27 +118,47 @@ def acts_of(outcomes: list[Outcome]) -> Counter[str]:
     return acts
 
 
-def never_acted(outcomes: list[Outcome]) -> list[str]:
-    """Return the behaviours that these seeds did not test."""
-    acts = acts_of(outcomes)
-    return [name for name in BEHAVIOURS if not acts[name]]
+def fired_in(outcomes: Sequence[Outcome]) -> Counter[str]:
+    """Return how often each mark fired."""
+    fired: Counter[str] = Counter()
+    for outcome in outcomes:
+        fired.update(outcome.marks)
+    return fired
 
 
-def report(outcomes: list[Outcome], wall_s: float) -> None:
-    """Print what the seeds did, a line for each figure."""
-    steps = sum(outcome.steps for outcome in outcomes)
+def report(outcomes: Sequence[Outcome], wall_s: float, *, steps: int) -> bool:
+    """Print what the seeds did, a line for each figure. False when all is as it must be."""
+    done = sum(outcome.steps for outcome in outcomes)
     cpu_s = max(sum(outcome.cpu_s for outcome in outcomes), 1e-9)
     simulated_s = sum(outcome.simulated_ms for outcome in outcomes) / 1000
+    changes = sorted(outcome.view_changes for outcome in outcomes)
+    lengths = sorted(outcome.steps for outcome in outcomes)
     failed = sorted(outcome.seed for outcome in outcomes if outcome.violation)
-    print(f"seeds         {len(outcomes)}, {len(outcomes) / max(wall_s, 1e-9):.2f} per second")
-    print(f"core steps    {steps}, {steps / cpu_s:.0f} per core-second")
-    print(f"simulated     {simulated_s:.0f} s in {cpu_s:.1f} core-seconds")
+    acts, fired = acts_of(outcomes), fired_in(outcomes)
+    lies = ", ".join(f"{name} {count}" for name, count in sorted(acts.items())) or "none"
+    silent = marks.missing(fired)
+    print(f"seeds         {len(outcomes)}, {len(outcomes) / wall_s:.2f} per second")
+    print(
+        f"core steps    {done}, {done / wall_s:.0f} per second, {done / cpu_s:.0f} per core-second"
+    )
+    print(f"  of a seed   min {lengths[0]}, median {median(lengths):.0f}, max {lengths[-1]}")
+    print(f"view changes  {sum(changes)}; of a seed min {changes[0]}, median {median(changes):.0f}")
+    print(f"simulated     {simulated_s:.0f} s in {wall_s:.1f} s, {cpu_s:.1f} core-seconds")
     print(f"sequences     {sum(outcome.sequences for outcome in outcomes)}")
     print(f"transactions  {sum(outcome.transactions for outcome in outcomes)}")
-    print(f"views entered {sum(outcome.views for outcome in outcomes)}")
-    acts = ", ".join(f"{name} {count}" for name, count in sorted(acts_of(outcomes).items()))
-    print(f"lies          {acts or 'none'}")
+    print(f"lies          {lies}")
+    print(f"marks         {len(marks.EXPECTED) - len(silent)} of {len(marks.EXPECTED)} fired")
     print(f"violations    {len(failed)}{': seeds ' + str(failed) if failed else ''}")
+    complaints = [f"{len(failed)} seeds show a violation"] if failed else []
+    short = [o.seed for o in outcomes if o.steps < steps or o.view_changes < VIEW_CHANGES_MIN]
+    if short:
+        complaints.append(f"too short or without view changes: seeds {short}")
+    if len(outcomes) >= LONG:
+        complaints += [f"never acted: {name}" for name in BEHAVIOURS if not acts[name]]
+        complaints += [f"never fired: {name}" for name in silent]
+    for complaint in complaints:
+        print(f"FAILED: {complaint}")
+    return bool(complaints)
 
 
 if __name__ == "__main__":

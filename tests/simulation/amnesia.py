@@ -5,26 +5,28 @@ node starts with a new one that says only that it is amnesiac.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from cretonode.core.amnesia import can_rejoin
 from cretonode.core.events import PeerSilent, Received, StepDown
 from cretonode.core.messages import Suspect
-from cretonode.core.records import AmnesiaBegun
+from cretonode.core.records import AmnesiaBegun, fold
 from cretonode.dag.payload import each_id
 from cretonode.identifiers import TransactionId, ValidatorIndex
 from tests.simulation.disk import Tables
+from tests.simulation.marks import mark
 from tests.simulation.nodes import Node
 from tests.simulation.world import World
 
-SALT = 0xA3E5  # own draws: the other faults of a seed stay as they were
+SALT = 0xA3E5  # own draws
 
 
 def lose_journal(world: World, node: Node, nonce: bytes, *, database: bool = False) -> None:
     """Crash a node and take its journal away, perhaps with its database."""
     if node.replica is not None:
         world.crash(node)
+    mark("journal lost")
     world.note(f"{node.name} loses its journal{' and its database' if database else ''}")
     disk = node.disk
     if database:
@@ -39,42 +41,9 @@ def lose_journal(world: World, node: Node, nonce: bytes, *, database: bool = Fal
     disk.sync()
 
 
-@dataclass(slots=True)
-class Amnesias:
-    """Plans the lost journals of one seed. At most f validators lie or do not remember at once."""
-
-    world: World
-    rng: random.Random
-    duration_ms: int
-    crashes_max: int
-
-    def plan(self) -> None:
-        """Draw how often, and when."""
-        if not can_rejoin(self.world.committee):
-            return
-        for _ in range(self.rng.choice((0, 0, 1, 3))):
-            self.world.later(self.rng.randrange(self.duration_ms), self._lose_one)
-
-    def _lose_one(self) -> None:
-        world = self.world
-        faulty = {node.me for node in world.nodes if not node.honest or self.is_amnesiac(node)}
-        down = [node for node in world.nodes if node.replica is None and node.me not in faulty]
-        up = [node for node in world.nodes if node.replica is not None and node.me not in faulty]
-        silent = len(down) + sum(self.is_amnesiac(node) for node in world.nodes)
-        if not up or silent >= self.crashes_max or len(faulty) >= world.committee.faults:
-            return
-        node = self.rng.choice(up)
-        lose_journal(world, node, self.rng.randbytes(32), database=self.rng.random() < 0.3)
-        world.later(self.rng.choice((1, 50, 500, 2_000)), partial(self._restart, node))
-
-    def _restart(self, node: Node) -> None:
-        if node.replica is None:
-            self.world.start(node)
-
-    @staticmethod
-    def is_amnesiac(node: Node) -> bool:
-        """True when the node's journal says so, whether it runs or not."""
-        return node.disk.restore().promises.amnesia is not None
+def is_amnesiac(node: Node) -> bool:
+    """True when the node's journal says so, whether it runs or not."""
+    return fold(node.disk.journal).amnesia is not None
 
 
 @dataclass(slots=True)
@@ -88,17 +57,19 @@ class EarlyReturn:
 
     world: World
     rng: random.Random
-    duration_ms: int
     liar: ValidatorIndex
+    is_over: Callable[[], bool]
 
     def plan(self) -> None:
-        """Set it every five seconds."""
-        for at_ms in range(300, self.duration_ms, 5_000):
-            self.world.later(at_ms, self._begin)
+        """Set it every five seconds, until it is over."""
+        self.world.later(300, self._begin)
 
     def _begin(self) -> None:
+        if self.is_over():
+            return
+        self.world.later(5_000, self._begin)
         honest = [node for node in self.world.nodes if node.honest and node.replica is not None]
-        if len(honest) < 3 or any(Amnesias.is_amnesiac(node) for node in honest):
+        if len(honest) < 3 or any(is_amnesiac(node) for node in honest):
             return
         away = self.rng.choice(honest)
         self._cut(away)
@@ -107,12 +78,16 @@ class EarlyReturn:
         self.world.later(1_800, lambda: self._spring(away, 40))
 
     def _step_down(self) -> None:
+        if self.is_over():
+            return
         for node in self.world.nodes:
             if node.replica is not None and node.replica.state.leads:
                 self.world.deliver(node, StepDown())
 
     def _spring(self, away: Node, tries: int) -> None:
         """Let one node leave its view alone, forget it, and ask."""
+        if self.is_over():
+            return
         victim = self._victim(away)
         if victim is None or victim.replica is None:
             self.world.later(50, partial(self._spring, away, tries - 1) if tries else self._heal)
@@ -126,7 +101,7 @@ class EarlyReturn:
         self.world.later(20, lambda: self._lose(victim, away, nonce))
 
     def _lose(self, victim: Node, away: Node, nonce: bytes) -> None:
-        if victim.replica is None or victim.replica.state.amnesiac:
+        if self.is_over() or victim.replica is None or victim.replica.state.amnesiac:
             self._heal()
             return
         lose_journal(self.world, victim, nonce)
@@ -156,5 +131,7 @@ class EarlyReturn:
                 self.world.set_link(other.name, node.name, up=False)
 
     def _heal(self) -> None:
+        if self.is_over():
+            return
         for key in self.world.links:
             self.world.set_link(*key, up=True)

@@ -1,27 +1,53 @@
-"""A disk that keeps what was synced and, after a crash, some prefix of what was not.
+"""A disk that keeps what was synced and, after a crash, some part of what was not.
 
-Journal and database are two files: each keeps its own prefix, as two files on one disk do.
+Journal and database are two files: each keeps its own prefix, as two files on one disk do. The
+journal may fill the disk up, or end in a torn record.
 """
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from cretonode.core.committee import Committee
 from cretonode.core.effects import Effect, Finalize, Persist, Retake, Say, Stable, Store
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
+    UNSIGNED,
+    Attestation,
+    Checkpoint,
     CheckpointCertificate,
+    Commit,
     CommitCertificate,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Rejoin,
     SlotHeaders,
+    Statement,
+    Suspect,
     VertexMessage,
+    ViewChange,
 )
-from cretonode.core.records import Record, fold
+from cretonode.core.records import (
+    Accepted,
+    HighCertificate,
+    OwnVertex,
+    Record,
+    SaidCheckpoint,
+    SaidNewView,
+    SaidViewChange,
+    fold,
+)
 from cretonode.core.state import Restored
 from cretonode.dag.graph import FinalVertex, genesis_vertex
 from cretonode.dag.payload import each_id
 from cretonode.dag.vertex import Vertex
+from cretonode.errors import StorageError
 from cretonode.identifiers import SequenceNumber, TransactionId, ValidatorIndex, VertexHash
+
+
+class DiskFull(StorageError):
+    """No room for the next record: the node stops before it says anything more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +92,31 @@ class Disk:
     journal_synced: int = 0
     operations_synced: int = 0
     tables: Tables = field(default_factory=Tables)
+    room: int | None = None  # records that still fit; None: as many as come
+    torn: bool = False  # the last crash left a part of a record behind what was kept
+    _keys: set[tuple[object, ...]] = field(default_factory=set)  # of what was synced
+    _high: tuple[int, int] = (-1, 0)
+    _indexed: int = 0  # records that `_keys` and `_high` account for
 
-    def write(self, effects: list[Effect]) -> bool:
-        """Write without syncing; True when a sync is owed."""
-        before = len(self.journal), len(self.operations)
+    def write(self, effects: Iterable[Effect]) -> bool:
+        """Write without syncing; True when a sync is owed. Raises: DiskFull."""
+        journal, owed = self.journal, False
         for effect in effects:
             match effect:
                 case Persist(record):
-                    self.journal.append(record)
+                    if self.room is not None:
+                        if self.room == 0:
+                            raise DiskFull("no space left on device")
+                        self.room -= 1
+                    journal.append(record)
+                    owed = True
                 case Say(VertexMessage() as message):
                     self._operate(Store(message))
+                    owed = True
                 case Store() | Finalize() | Stable():
                     self._operate(effect)
-        return before != (len(self.journal), len(self.operations))
+                    owed = True
+        return owed
 
     def delete_retake(self, vertex: VertexHash) -> None:
         """As the store does: unsynced."""
@@ -102,12 +140,69 @@ class Disk:
 
     def crash(self, rng: random.Random) -> None:
         """Lose a random tail of what was not synced, in each file."""
-        del self.journal[rng.randint(self.journal_synced, len(self.journal)) :]
+        kept = rng.randint(self.journal_synced, len(self.journal))
+        # Part of the next record may be there: it fails its check and is dropped at the start.
+        self.torn = kept < len(self.journal) and rng.random() < 0.5
+        del self.journal[kept:]
+        lost = len(self.operations)
         del self.operations[rng.randint(self.operations_synced, len(self.operations)) :]
         self.sync()
+        self._forget_index()
+        if len(self.operations) == lost:
+            return
         self.tables = Tables()
         for operation in self.operations:
             self.tables.apply(operation)
+
+    def forget(self) -> None:
+        """Lose the whole journal and do not notice: a liar's way."""
+        self.journal = []
+        self.journal_synced = 0
+        self._forget_index()
+
+    def holds(self, statement: Statement) -> bool:
+        """True when the synced journal keeps a restarted node from contradicting `statement`."""
+        self._index()
+        match statement:
+            case PrePrepare() | Prepare():
+                return (
+                    Accepted,
+                    statement.view,
+                    statement.sequence,
+                    statement.anchor,
+                ) in self._keys
+            case Commit():
+                return self._high >= (statement.view, statement.sequence)
+            case ViewChange() | NewView():
+                return (type(statement), replace(statement, signature=UNSIGNED)) in self._keys
+            case VertexMessage(vertex=vertex):
+                return (OwnVertex, vertex.index, vertex.hash) in self._keys
+            case Checkpoint():
+                return (SaidCheckpoint, statement.sequence, statement.digest) in self._keys
+            case Suspect() | Rejoin() | Attestation():
+                return True  # revocable, or no promise
+
+    def _forget_index(self) -> None:
+        self._keys, self._high, self._indexed = set(), (-1, 0), 0
+
+    def _index(self) -> None:
+        for place in range(self._indexed, self.journal_synced):
+            match self.journal[place]:
+                case Accepted(view, sequence, anchor):
+                    self._keys.add((Accepted, view, sequence, anchor))
+                case HighCertificate(certificate):
+                    self._high = max(self._high, certificate.position.rank)
+                case SaidViewChange(message):
+                    self._keys.add((ViewChange, message))
+                case SaidNewView(message):
+                    self._keys.add((NewView, message))
+                case OwnVertex(index, vertex):
+                    self._keys.add((OwnVertex, index, vertex))
+                case SaidCheckpoint(sequence, digest):
+                    self._keys.add((SaidCheckpoint, sequence, digest))
+                case _:
+                    pass
+        self._indexed = self.journal_synced
 
     def restore(self) -> Restored:
         """What a node finds at start."""

@@ -1,7 +1,7 @@
 """The mutation gate: which seed catches which planted bug, and what the oracle said."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Pool
 
 from tests.simulation.mutations import MUTATIONS
@@ -21,7 +21,9 @@ class Catch:
 def catch(name: str, seeds: range | tuple[int, ...]) -> Catch | None:
     """Return the first of `seeds` that finds the bug called `name`."""
     mutation = MUTATIONS[name]
-    wish = Wish(size=4, liars=(mutation.liar,)) if mutation.liar else Wish()
+    wish = Wish(faults=mutation.faults)
+    if mutation.liar is not None:
+        wish = replace(wish, size=4, liars=(mutation.liar,))
     with mutation.plant():
         for seed in seeds:
             violation = play(seed, Scenario(seed, wish)).violation
@@ -39,7 +41,8 @@ def _search(name: str) -> tuple[str, Catch | None]:
     return name, catch(name, range(CATCH_WITHIN))
 
 
-def search_all(workers: int) -> Iterator[tuple[str, Catch | None]]:
-    """Yield, for each bug, the lowest seed that finds it."""
+def search_all(workers: int, only: str = "") -> Iterator[tuple[str, Catch | None]]:
+    """Yield, for each bug whose name begins with `only`, the lowest seed that finds it."""
     with Pool(workers) as pool:
-        yield from pool.imap_unordered(_search, MUTATIONS)
+        names = [name for name in MUTATIONS if name.startswith(only)]
+        yield from pool.imap_unordered(_search, names)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from cretonode.core.events import Event
 from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS
-from cretonode.identifiers import ValidatorIndex
+from cretonode.identifiers import TransactionId, ValidatorIndex
 from tests.simulation.byzantine.behaviour import Behaviour
 from tests.simulation.clients import Clients
+from tests.simulation.clockwork import START_MS
 from tests.simulation.disk import Disk
-
-START_MS = 1_700_000_000_000
 
 
 @dataclass(slots=True)
@@ -27,6 +26,14 @@ class Link:
 
 
 @dataclass(slots=True)
+class Fuse:
+    """Burns down by one at every effect boundary; then the node is killed, and started later."""
+
+    left: int
+    down_ms: int
+
+
+@dataclass(slots=True, eq=False)
 class Node:
     """One replica with its disk. A validator may be played by two (twins)."""
 
@@ -37,11 +44,15 @@ class Node:
     replica: Replica | None = None
     inbox: list[Event] = field(default_factory=list)
     clients: Clients | None = None  # while it runs
+    routes: dict[ValidatorIndex, list[tuple["Node", Link]]] = field(default_factory=dict)
+    acknowledged: set[TransactionId] = field(default_factory=set)  # said by it in a vertex
     busy: bool = False
     life: int = 0  # how often it was started; what an earlier life scheduled is void
     waking_ms: int = NEVER_MS
     behaviour: Behaviour | None = None  # of a malicious node: what becomes of its core's effects
     lying_ms: int = NEVER_MS  # when the behaviour wants to speak next
+    fuse: Fuse | None = None
+    retired: bool = False  # it stays down
     paused_until_ms: int = 0
     ahead_ms: int = 0  # its clock against the world's, at the start
     drift: float = 0.0  # how much faster its clock runs

@@ -3,11 +3,10 @@
 Source: SPEC C3 (agreement, liveness), C7 (exactly once), C8 (durable before sent).
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from cretonode.core.effects import Finalize
 from cretonode.core.messages import (
-    UNSIGNED,
     Attestation,
     Checkpoint,
     Commit,
@@ -21,15 +20,9 @@ from cretonode.core.messages import (
     ViewChange,
 )
 from cretonode.core.records import (
-    Accepted,
     BaseAdopted,
-    HighCertificate,
-    OwnVertex,
     Promises,
     Record,
-    SaidCheckpoint,
-    SaidNewView,
-    SaidViewChange,
 )
 from cretonode.crypto.hashing import hash_of
 from cretonode.dag.payload import each_id
@@ -54,6 +47,7 @@ class Oracles:
     promises: dict[str, Promises] = field(default_factory=dict)
     left: dict[str, ViewChange] = field(default_factory=dict)  # each node's last view-change
     committed: dict[str, dict[View, Commit]] = field(default_factory=dict)  # highest in each view
+    opened: set[View] = field(default_factory=set)  # by an honest node, after a view change
 
     def on_finalize(self, name: str, effect: Finalize, disk: Disk) -> None:
         """Agreement, total order and exactly-once."""
@@ -112,18 +106,18 @@ class Oracles:
             before = self.said.setdefault((name, "base", record.view), record.base)
             if before != record.base:
                 raise Violation(f"{name} adopts {before} and {record.base} in view {record.view}")
+            if record.view > 0:
+                self.opened.add(record.view)
 
     def on_say(self, name: str, statement: Statement, disk: Disk) -> None:
         """Durable before sent; and nothing is ever contradicted, crashes included."""
-        synced = disk.journal[: disk.journal_synced]
-        amnesiac = self.promises[name].amnesia is not None
-        if amnesiac and not isinstance(statement, Rejoin):
+        if self.promises[name].amnesia is not None and not isinstance(statement, Rejoin):
             raise Violation(f"{name} is amnesiac and says {statement}")
-        if not is_covered(statement, synced):
+        if not disk.holds(statement):
             raise Violation(f"{name} says {statement} before its journal is synced")
-        if isinstance(statement, Prepare | PrePrepare):
-            stored = disk.operations[: disk.operations_synced]
-            self._check_present(name, statement, stored, disk)
+        # The leader's own anchor is stored when it comes back signed.
+        if isinstance(statement, Prepare) and statement.anchor not in disk.tables.vertices:
+            raise Violation(f"{name} prepares {statement} without the anchor")
         key, value = slot_of(statement)
         before = self.said.setdefault((name, *key), value)
         if before != value:
@@ -148,38 +142,6 @@ class Oracles:
                         committed[statement.view] = statement
             case _:
                 pass
-
-    def _check_present(
-        self, name: str, vote: Prepare | PrePrepare, stored: list[object] | object, disk: Disk
-    ) -> None:
-        if isinstance(vote, PrePrepare):
-            return  # the leader's own anchor is stored when it comes back signed
-        anchor = disk.tables.vertices.get(vote.anchor)
-        if anchor is None:
-            raise Violation(f"{name} prepares {vote} without the anchor")
-
-
-def is_covered(statement: Statement, synced: list[Record]) -> bool:
-    """True when the journal holds what a restarted node needs to not contradict `statement`."""
-    match statement:
-        case PrePrepare() | Prepare():
-            return Accepted(statement.view, statement.sequence, statement.anchor) in synced
-        case Commit():
-            rank = (statement.view, statement.sequence)
-            return any(
-                isinstance(r, HighCertificate) and r.certificate.position.rank >= rank
-                for r in synced
-            )
-        case ViewChange():
-            return SaidViewChange(replace(statement, signature=UNSIGNED)) in synced
-        case NewView():
-            return SaidNewView(replace(statement, signature=UNSIGNED)) in synced
-        case VertexMessage(vertex=vertex):
-            return OwnVertex(vertex.index, vertex.hash) in synced
-        case Checkpoint():
-            return SaidCheckpoint(statement.sequence, statement.digest) in synced
-        case Suspect() | Rejoin() | Attestation():
-            return True  # revocable, or no promise
 
 
 def slot_of(statement: Statement) -> tuple[tuple[object, ...], object]:

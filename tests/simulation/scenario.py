@@ -1,5 +1,6 @@
 """A seed becomes a scenario: a committee, a load, a fault mix; then healing and the last oracle."""
 
+import gc
 import random
 from dataclasses import dataclass
 from time import process_time
@@ -15,16 +16,22 @@ from cretonode.identifiers import (
     ValidatorIndex,
     VertexHash,
 )
-from tests.simulation.amnesia import SALT, Amnesias, EarlyReturn
+from tests.simulation import marks
+from tests.simulation.amnesia import SALT, EarlyReturn
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
 from tests.simulation.byzantine.rejoining import REJOINING
+from tests.simulation.clockwork import START_MS
 from tests.simulation.faults import Faults
-from tests.simulation.nodes import START_MS, Node
+from tests.simulation.nodes import Node
 from tests.simulation.oracles import Oracles, Violation
 from tests.simulation.world import World
 
+STEPS_MIN = 20_000
+VIEW_CHANGES_MIN = 2
+STORM_MS_MAX = 3_600_000  # an hour of virtual time is enough for anything
 HEALED_MS_MAX = 60_000  # within this everything must be final everywhere once links work
+SIZES = (3, 4, 4, 4, 4, 4, 7, 7, 7, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +44,12 @@ class Outcome:
     simulated_ms: int
     sequences: int
     transactions: int
-    views: int
+    view_changes: int  # views after the first that were opened at an honest node
     cpu_s: float
     trace_hash: str
     trace: tuple[str, ...]
     acts: dict[str, int]  # of each behaviour in this seed
+    marks: dict[str, int]  # branches that honest replicas ran into
 
 
 def committee_of(size: int, parameters: Parameters | None = None) -> Committee:
@@ -68,8 +76,11 @@ def draw_parameters(rng: random.Random) -> Parameters:
 class Wish:
     """What a test wants of every seed; what is None is drawn."""
 
+    steps: int = STEPS_MIN  # of all cores together, before healing
+    view_changes: int = VIEW_CHANGES_MIN  # likewise; committees of one or two have none
     size: int | None = None
     liars: tuple[str, ...] | None = None  # names of behaviours, one for each malicious validator
+    faults: tuple[str, ...] | None = None  # kinds of faults
 
 
 class Scenario:
@@ -77,11 +88,10 @@ class Scenario:
 
     def __init__(self, seed: int, wish: Wish | None = None) -> None:
         self.seed = seed
-        wish = wish or Wish()
+        self.wish = wish = wish or Wish()
         rng = random.Random(seed)
         self.rng = rng
-        self.size = wish.size or rng.choice((1, 2, 3, 4, 4, 4, 4, 4, 4, 7))
-        self.duration_ms = rng.choice((5_000, 10_000, 15_000))
+        self.size = wish.size or rng.choice(SIZES)
         self.slow = rng.random() < 0.1  # a round trip takes about as long as the timeout
         timing = Timing(
             view_change_timeout_ms=300 if self.slow else rng.choice((500, 1_000, 3_000)),
@@ -90,33 +100,50 @@ class Scenario:
         committee = committee_of(self.size, draw_parameters(rng))
         oracles = Oracles(committee.parameters.dedup_window)
         self.world = World(committee, timing, random.Random(seed ^ 0x5EED), oracles)
-        self.world.trace = []
-        faults = faults_of(self.size)
         mode = rng.choice(("honest", "twins", "liars", "liars", "liars"))
+        faults = faults_of(self.size)
         self.twins = faults if mode == "twins" and wish.liars is None else 0
         # By turns, so that a run of some length meets every one.
         names = sorted(BEHAVIOURS)
         drawn = tuple(names[(seed + 5 * i) % len(names)] for i in range(faults))
         self.liars = wish.liars or (drawn if mode == "liars" else ())
-        self.crashes_max = self.size - quorum_of(self.size) - self.twins - len(self.liars)
+        malicious = self.twins + len(self.liars)
+        self.faults = Faults(
+            self.world,
+            rng,
+            crashes_max=self.size - quorum_of(self.size) - malicious,
+            amnesiacs_max=max(0, faults - malicious),
+            deposes=self.size > 1,
+            wished=wish.faults,
+        )
         self.submitted = 0
+        self.submits = True
 
     def run(self) -> None:
-        """Play the plan, heal, and check that everything settles."""
+        """Play until enough has happened, heal, and check that everything settles."""
         self._populate()
-        self._plan_load()
-        Faults(self.world, self.rng, self.duration_ms, self.crashes_max).plan()
-        lost = random.Random(self.seed ^ SALT)
-        Amnesias(self.world, lost, self.duration_ms, self.crashes_max).plan()
+        world = self.world
+        self.load_ms = self.rng.choice((20, 50, 200))
+        world.later(0, self._load)
+        self.faults.begin()
         for name, node in self.behaving:
             if name == "attests low":
-                EarlyReturn(self.world, lost, self.duration_ms, node.me).plan()
-        world = self.world
-        world.run_until(START_MS + self.duration_ms)
+                lost = random.Random(self.seed ^ SALT)
+                EarlyReturn(world, lost, node.me, lambda: self.faults.over).plan()
+        world.run_until(START_MS + STORM_MS_MAX, self._has_seen_enough)
         self._heal()
         settled = world.run_until(world.now_ms + HEALED_MS_MAX, self._settled)
         if not settled:
             raise Violation(f"not settled {HEALED_MS_MAX} ms after healing: {self._standing()}")
+
+    def _has_seen_enough(self) -> bool:
+        changes = self.wish.view_changes if self.size > 2 else 0
+        return self.world.steps >= self.wish.steps and self.view_changes >= changes
+
+    @property
+    def view_changes(self) -> int:
+        """How many views after the first were opened at an honest node."""
+        return len(self.world.oracles.opened)
 
     def acts(self) -> dict[str, int]:
         """Return how often each behaviour of this seed did what no honest validator does."""
@@ -169,13 +196,13 @@ class Scenario:
 
     # --- load
 
-    def _plan_load(self) -> None:
-        rate_ms = self.rng.choice((20, 50, 200, 1_000))
-        for at in range(0, self.duration_ms, rate_ms):
-            self.world.later(at + self.rng.randint(0, rate_ms), self._submit)
+    def _load(self) -> None:
+        if self.submits:
+            self._submit()
+            self.world.later(self.rng.randint(1, 2 * self.load_ms), self._load)
 
     def _submit(self) -> None:
-        count = self.rng.choice((1, 1, 5, 30))
+        count = self.rng.choice((1, 1, 3, 12))
         transactions = [b"tx%d" % (self.submitted + i) for i in range(count)]
         self.submitted += count
         copies = 2 if self.rng.random() < 0.2 else 1
@@ -191,17 +218,21 @@ class Scenario:
         """Links work and everybody runs. Twins say nothing more, liars go on."""
         world = self.world
         world.note("healing")
+        self.faults.end()
+        self.submits = False
         twins = [node for node in world.nodes if not node.honest and node.behaviour is None]
         for node in twins:
             if node.replica is not None:
                 world.crash(node)
+            node.retired = True
             for other in world.nodes:
                 if other is not node:
                     world.set_link(node.name, other.name, up=False)
         for node in world.nodes:
             node.paused_until_ms = min(node.paused_until_ms, world.now_ms)
-            if node.replica is None and node not in twins:
-                world.start(node)
+            node.disk.room = None
+            node.fuse = None
+            world.restart(node)
         for (a, b), link in world.links.items():
             link.loss = link.duplicate = 0.0
             link.commits = True
@@ -219,13 +250,13 @@ class Scenario:
         honest = [node for node in self.world.nodes if node.honest]
         if any(node.replica is None for node in honest):
             return False  # somebody planned to restart is still down
+        if any(n.replica.state.amnesiac for n in honest if n.replica is not None):
+            return False
         if self.target is None:
             executed = oracles.executed.keys()
             if self.last not in executed or not self.world.acknowledged <= executed:
                 return False
             self.target = max(oracles.order)
-        if any(n.replica.state.amnesiac for n in honest if n.replica is not None):
-            return False
         finals = (n.replica.state.final for n in honest if n.replica is not None)
         return min(finals) >= self.target
 
@@ -247,19 +278,25 @@ def _place(error: Exception) -> str:
     return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
 
 
-def play(seed: int, scenario: Scenario | None = None) -> Outcome:
+def play(seed: int, scenario: Scenario | None = None, *, traced: bool = False) -> Outcome:
     """Run one seed to its end and report."""
+    marks.listen()
+    marks.take()
     began = process_time()
     scenario = scenario or Scenario(seed)
     world = scenario.world
+    world.trace = [] if traced else None
     violation = None
+    collects = gc.isenabled()
+    gc.disable()  # a world is one heap that dies as a whole
     try:
         scenario.run()
     except Violation as error:
         violation = str(error)
     except Exception as error:  # a bug is a violation too: the seed must be named
         violation = f"{type(error).__name__}: {error} at {_place(error)}"
-    trace = tuple(world.trace or ())
+    if collects:
+        gc.enable()
     return Outcome(
         seed=seed,
         violation=violation,
@@ -267,9 +304,10 @@ def play(seed: int, scenario: Scenario | None = None) -> Outcome:
         simulated_ms=world.now_ms - START_MS,
         sequences=len(world.oracles.order),
         transactions=len(world.oracles.executed),
-        views=world.views_entered,
+        view_changes=scenario.view_changes,
         cpu_s=process_time() - began,
-        trace_hash=hash_of("\n".join(trace).encode()).hex()[:16],
-        trace=trace,
+        trace_hash=f"{world.fingerprint:016x}",
+        trace=tuple(world.trace or ()),
         acts=scenario.acts(),
+        marks=marks.take(),
     )

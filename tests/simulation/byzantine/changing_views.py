@@ -10,6 +10,7 @@ from cretonode.core.messages import (
     Message,
     NewView,
     Position,
+    Prepare,
     PrepareCertificate,
     Signed,
     Statement,
@@ -152,15 +153,19 @@ class ForgesCertificates(LeavesViews):
 class TwoBases(HidesCertificate):
     """As leader, opens one view on two bases, each proved by another choice of view-changes.
 
-    It also hides its own certificate where that makes the difference.
+    In the view before its own it keeps its prepares to itself: while somebody is away, nobody else
+    gets a certificate then. Its own view-change reports it, or hides it. Some of these liars show
+    everybody the same base, and the other one to who asks again, after a restart for example.
     """
 
     def __init__(self, setting: Setting) -> None:
         """Start without view-changes."""
         super().__init__(setting)
         self.rate = 1.0  # there is a choice seldom enough
+        self._patient = self.rng.random() < 0.5
         self._heard: defaultdict[View, dict[ValidatorIndex, ViewChange]] = defaultdict(dict)
         self._opening: tuple[int, NewView] | None = None
+        self._shown: tuple[NewView, ...] = ()  # of the last view that was opened twice
 
     def hears(self, sender: ValidatorIndex, message: Message, now_ms: int) -> bool:
         """Collect view-changes."""
@@ -175,7 +180,17 @@ class TwoBases(HidesCertificate):
         elif isinstance(statement, NewView) and self.lies():
             self._opening = (self.now_ms + OPENING_DELAY_MS, statement)
             return []
+        elif isinstance(statement, Prepare) and self._leads_next(statement.view):
+            return []
         return self.to_all(statement)
+
+    def sends(self, peer: ValidatorIndex, message: Message) -> list[Outgoing]:
+        """Show either base to who lacks one, and no certificate that others should not have."""
+        if isinstance(message, NewView) and self._shown and self._shown[0].view == message.view:
+            return [(peer, self.rng.choice(self._shown))]
+        if isinstance(message, Prepare | PrepareCertificate) and self._leads_next(message.view):
+            return []
+        return super().sends(peer, message)
 
     def deadline_ms(self) -> int:
         """When the choice is made, too."""
@@ -190,11 +205,17 @@ class TwoBases(HidesCertificate):
         openings = sorted(self._openings(statement), key=lambda opening: opening.base.rank)
         if not openings or openings[0].base == openings[-1].base:
             return self.to_all(statement)
-        low, high = openings[0], openings[-1]
+        low, high = self._shown = openings[0], openings[-1]
+        if self._patient:
+            self.acts += 1
+            return self.to_all(high)
         for peer in self.peers:
             second = high if peer in self.half else low
             self.later(self.rng.choice((5, 60, 300)), peer, second)
         return self.halves(high, low)
+
+    def _leads_next(self, view: View) -> bool:
+        return self.committee.leader_of(View(view + 1)) == self.me
 
     def _openings(self, statement: NewView) -> Iterator[NewView]:
         """Yield each new-view that some choice of q view-changes proves."""

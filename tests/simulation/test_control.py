@@ -1,0 +1,82 @@
+"""The control: with f + 1 adversaries a fork must occur, and what they signed names them all.
+
+It shows that the oracles see a fork when there is one, and that evidence is enough for
+accountability: at least f + 1 culprits, and no honest validator among them.
+"""
+
+import random
+
+import pytest
+
+from cretonode.core.events import StepDown
+from cretonode.core.state import Timing
+from cretonode.identifiers import ValidatorIndex
+from tests.simulation.clockwork import START_MS
+from tests.simulation.disk import Disk
+from tests.simulation.forensics import culprits_of
+from tests.simulation.oracles import Oracles, Violation
+from tests.simulation.scenario import Scenario, Wish, committee_of, play
+from tests.simulation.world import World
+
+FORKED = ", others "  # in what the oracle of agreement says
+
+
+def test_a_fork_in_one_view_names_all_who_made_it() -> None:
+    """Two of four show each half another chain and vote for both; some seed of forty forks."""
+    wish = Wish(size=4, liars=("splits anchors", "echoes votes"), steps=5_000)
+    for seed in (8, 1, *range(40)):
+        scenario = Scenario(seed, wish)
+        scenario.world.heard = []
+        violation = play(seed, scenario).violation
+        if violation is not None and FORKED in violation:
+            liars = {node.me for node in scenario.world.nodes if not node.honest}
+            assert culprits_of(scenario.world.committee, scenario.world.heard) == liars
+            return
+    pytest.fail("no fork within 40 seeds")
+
+
+def test_a_fork_across_views_names_all_who_made_it() -> None:
+    """Two of four commit with the third, forget it, and open the next view with the fourth.
+
+    No two votes of one view contradict each other: each view-change hides a commit.
+    """
+    world = _world_with_liars(0, 1)
+    world.heard = []
+    world.split([{"n0", "n1", "n2"}, {"n3"}])
+    for node in world.nodes:
+        world.start(node)
+    world.submit(world.node("n2"), [b"paid"])
+    world.run_until(START_MS + 300)
+    assert world.oracles.order, "three of four are a quorum"
+    for name in ("n0", "n1"):
+        liar = world.node(name)
+        world.crash(liar)
+        liar.disk = Disk(world.committee)
+    world.split([{"n0", "n1", "n3"}, {"n2"}])
+    for name in ("n0", "n1"):
+        liar = world.node(name)
+        world.start(liar)
+        world.deliver(liar, StepDown())
+    world.later(50, world.submit, world.node("n3"), [b"paid again, to somebody else"])
+    with pytest.raises(Violation, match=FORKED):
+        world.run_until(START_MS + 60_000)
+    assert culprits_of(world.committee, world.heard) == {0, 1}
+
+
+def test_honest_nodes_are_never_culprits() -> None:
+    """Whatever one liar of four says, crashes and restarts make nobody else contradict itself."""
+    for seed in range(6):
+        scenario = Scenario(seed, Wish(size=4, liars=("votes twice",), steps=4_000))
+        scenario.world.heard = []
+        assert play(seed, scenario).violation is None
+        liars = {node.me for node in scenario.world.nodes if not node.honest}
+        assert culprits_of(scenario.world.committee, scenario.world.heard) <= liars
+
+
+def _world_with_liars(*liars: int) -> World:
+    committee = committee_of(4)
+    timing = Timing(view_change_timeout_ms=500, slot_interval_ms=20)
+    world = World(committee, timing, random.Random(1), Oracles(512))
+    for i in range(committee.size):
+        world.add_node(f"n{i}", ValidatorIndex(i), honest=i not in liars)
+    return world

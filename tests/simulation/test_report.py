@@ -1,0 +1,59 @@
+"""What a run of seeds reports, and when it fails although no seed shows a violation."""
+
+import pytest
+
+from tests.simulation import marks
+from tests.simulation.__main__ import LONG, command_of, report
+from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.scenario import STEPS_MIN, VIEW_CHANGES_MIN, Outcome
+
+
+def test_a_run_that_ran_into_everything_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Figures are printed, a line each."""
+    assert not report([outcome(seed) for seed in range(LONG)], 60.0, steps=STEPS_MIN)
+    assert "core steps    20000000, 333333 per second" in capsys.readouterr().out
+
+
+def test_a_long_run_fails_for_a_mark_that_never_fired(capsys: pytest.CaptureFixture[str]) -> None:
+    """And names it."""
+    silent = marks.EXPECTED[3]
+    seeds = [outcome(seed, without=silent) for seed in range(LONG)]
+    assert report(seeds, 60.0, steps=STEPS_MIN)
+    assert f"FAILED: never fired: {silent}" in capsys.readouterr().out
+
+
+def test_a_long_run_fails_for_a_liar_that_never_lied(capsys: pytest.CaptureFixture[str]) -> None:
+    """And names it."""
+    seeds = [outcome(seed, without="two bases") for seed in range(LONG)]
+    assert report(seeds, 60.0, steps=STEPS_MIN)
+    assert "FAILED: never acted: two bases" in capsys.readouterr().out
+
+
+def test_a_run_fails_for_a_seed_that_was_too_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """A seed has to be long and eventful by its plan, and this is where it shows when not."""
+    assert report([outcome(5, steps=STEPS_MIN - 1)], 1.0, steps=STEPS_MIN)
+    assert "seeds [5]" in capsys.readouterr().out
+
+
+def test_a_violation_names_what_plays_it_again() -> None:
+    """Length belongs to the run, so it belongs to the command."""
+    assert command_of(17, STEPS_MIN) == "just simulate seed=17 trace=yes"
+    assert command_of(17, 500) == "just simulate seed=17 steps=500 trace=yes"
+
+
+def outcome(seed: int, *, steps: int = STEPS_MIN, without: str = "") -> Outcome:
+    """Return what a seed did that ran into everything but one thing."""
+    return Outcome(
+        seed=seed,
+        violation=None,
+        steps=steps,
+        simulated_ms=1_000,
+        sequences=10,
+        transactions=10,
+        view_changes=VIEW_CHANGES_MIN,
+        cpu_s=0.5,
+        trace_hash="",
+        trace=(),
+        acts={name: 1 for name in BEHAVIOURS if name != without},
+        marks={name: 1 for name in marks.EXPECTED if name != without},
+    )
