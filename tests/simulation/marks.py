@@ -119,7 +119,6 @@ EXPECTED: Final = (
     "accused: two of ViewChange",
     "accused: two of NewView",
     "refused: INVALID_ANCHOR",
-    "refused: INVALID_VERTEX",
     "refused: NOT_THE_LEADER",
     "refused: OUTSIDE_WATERMARKS",
     "refused: TOO_MANY_ORPHANS",

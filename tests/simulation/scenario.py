@@ -94,6 +94,7 @@ class Scenario:
         self.size = wish.size or rng.choice(SIZES)
         self.slow = rng.random() < 0.1  # a round trip takes about as long as the timeout
         timing = Timing(
+            finality_timeout_ms=150 if seed % 4 == 0 else 500,  # leaders count as slow sooner
             view_change_timeout_ms=300 if self.slow else rng.choice((500, 1_000, 3_000)),
             slot_interval_ms=rng.choice((5, 20, 60)),
         )
