@@ -15,7 +15,6 @@ from cretonode.core.events import LookedUp
 from cretonode.core.execution import Execution, Proven
 from cretonode.core.intake import Intake
 from cretonode.core.messages import (
-    CheckpointCertificate,
     FetchSlots,
     SlotHeaders,
     VertexMessage,
@@ -58,7 +57,6 @@ class CatchUp:
     _asked: Asked | None = None
     _top: tuple[SequenceNumber, VertexHash] | None = None  # of the newest range taken
     _handed_on_ms: int = 0  # when the last certified vertex came
-    _stable: list[CheckpointCertificate] = field(default_factory=list)  # not executed so far yet
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self.state, self.intake, self.suppliers)
@@ -128,7 +126,6 @@ class CatchUp:
     def advance(self) -> None:
         """Ask for the next range and for vertices, or for the single anchor that lacks."""
         state = self.state
-        self._settle_checkpoints()
         self._review()
         if state.now_ms >= self._stuck_ms():
             self._begin_again()
@@ -164,7 +161,7 @@ class CatchUp:
     def _begin_again(self) -> None:
         """Forget what was certified and is not final: a vertex of it got lost on the way."""
         self._top = None
-        self._stable.clear()
+        self.checkpoints.expected.clear()
         self.execution.proven.clear()
         self.intake.certified.clear()
 
@@ -218,7 +215,7 @@ class CatchUp:
                 own = found.certificate if sequence == found.certificate.sequence else None
                 self.execution.proven[sequence] = Proven(anchor, own)
         if found.checkpoint is not None and found.checkpoint.sequence > state.low:
-            self._stable.append(found.checkpoint)
+            self.checkpoints.expect(found.checkpoint)
         self.bodies.add(found.vertices, found.last)
         if found.vertices:
             top = dict(found.anchors)[found.last]
@@ -228,11 +225,6 @@ class CatchUp:
             self.intake.want(found.anchors[0][1], asked.peer, certain=True)
             self._top = found.anchors[0]
         self.bodies.advance()
-
-    def _settle_checkpoints(self) -> None:
-        """Let go of what stable checkpoints cover, as soon as they are executed."""
-        while self._stable and self._stable[0].sequence <= self.state.final:
-            self.checkpoints.on_certificate(self._stable.pop(0))
 
     def _fail(self, reason: Reason | None) -> None:
         """Put the peer last. Without a reason it only had nothing to give."""

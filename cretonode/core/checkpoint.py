@@ -16,12 +16,14 @@ from cretonode.identifiers import Digest, SequenceNumber, ValidatorIndex
 @dataclass(slots=True)
 class Checkpoints:
     """Who stated which digest. Bound: 2 W / K sequences above the low watermark, n votes each, and
-    as many own digests: the newest, when none becomes stable for long.
+    as many own digests: the newest, when none becomes stable for long. `expected` is filled and
+    emptied by catch-up: one of each range that is certified and not executed.
     """
 
     state: State
     own: dict[SequenceNumber, Digest] = field(default_factory=dict)
     stable: CheckpointCertificate | None = None
+    expected: dict[SequenceNumber, CheckpointCertificate] = field(default_factory=dict)
     _votes: dict[SequenceNumber, dict[ValidatorIndex, Checkpoint]] = field(default_factory=dict)
 
     def executed(self, sequence: SequenceNumber) -> None:
@@ -39,6 +41,9 @@ class Checkpoints:
         self.state.emit(Persist(SaidCheckpoint(sequence, digest)))
         if not self.state.amnesiac:
             self.state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=self.state.me)))
+        expected = self.expected.pop(sequence, None)
+        if expected is not None and sequence > self.state.low:
+            self._settle(expected, digest)
         self._try_stable(sequence)
 
     def on_checkpoint(self, message: Checkpoint) -> None:
@@ -62,6 +67,13 @@ class Checkpoints:
         digest = self.own.get(certificate.sequence)
         if certificate.sequence > self.state.low and digest is not None:
             self._settle(certificate, digest)
+
+    def expect(self, certificate: CheckpointCertificate) -> None:
+        """Settle as soon as the own execution is there: one step may go far beyond."""
+        if certificate.sequence > self.state.final:
+            self.expected[certificate.sequence] = certificate
+        else:
+            self.on_certificate(certificate)
 
     def own_vote(self, sequence: SequenceNumber) -> Checkpoint | None:
         """Return the own signed vote, for sending again."""

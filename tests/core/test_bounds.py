@@ -235,7 +235,7 @@ ELSEWHERE: Final = {
     "test_a_peer_has_no_more_than_its_requests_under_way",
     "core/bodies.py Request.lacking": "at most FETCH_HASHES_MAX: what one request names",
     "core/catch_up.py Asked.unsure": "parents that the headers of one answer name",
-    "core/catch_up.py CatchUp._stable": "one of each range that is certified and not final",
+    "core/checkpoint.py Checkpoints.expected": "one of each range that is certified and not final",
     "core/execution.py Execution.proven": "tests/core/test_catch_up.py::"
     "test_headers_are_not_asked_for_without_end",
     "core/intake.py Intake.certified": "those of `Bodies._by_hash`, and handed on and not final",

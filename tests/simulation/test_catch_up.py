@@ -5,7 +5,6 @@ Seven validators, two of them bad: the one asked first lies, the next one stalls
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -26,14 +25,17 @@ PARAMETERS = Parameters(window=16, checkpoint_interval=8, dedup_window=512)
 LEVEL_MS_MAX = 30_000
 
 
-@dataclass(slots=True)
 class Watched(World):
     """A world that notes what the newcomer asks and refuses."""
 
-    newcomer: str = ""
-    asked: Counter[tuple[int, str]] = field(default_factory=Counter)
-    firsts: list[SequenceNumber] = field(default_factory=list)
-    refused: Counter[tuple[int, Reason]] = field(default_factory=Counter)
+    def __init__(self, seed: int, oracles: Oracles) -> None:
+        """Begin without nodes."""
+        timing = Timing(slot_interval_ms=5, view_change_timeout_ms=1_000)
+        super().__init__(committee_of(SIZE, PARAMETERS), timing, random.Random(seed), oracles)
+        self.newcomer = ""
+        self.asked: Counter[tuple[int, str]] = Counter()
+        self.firsts: list[SequenceNumber] = []
+        self.refused: Counter[tuple[int, Reason]] = Counter()
 
     def _do(self, node: Node, effect: Effect) -> None:
         if node.name == self.newcomer:
@@ -55,12 +57,7 @@ class Chain:
 
     def __init__(self, seed: int, liars: dict[int, str], *, sequences: int = 80) -> None:
         oracles = Oracles(PARAMETERS.dedup_window)
-        self.world = Watched(
-            committee=committee_of(SIZE, PARAMETERS),
-            timing=Timing(slot_interval_ms=5, view_change_timeout_ms=1_000),
-            rng=random.Random(seed),
-            oracles=oracles,
-        )
+        self.world = Watched(seed, oracles)
         self.submitted = 0
         self.liars = liars
         for i in range(SIZE):

@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 import pytest
 
 from cretonode.core.committee import Parameters
-from cretonode.core.messages import Message, Statement, VertexMessage, ViewChange, genesis_position
+from cretonode.core.messages import (
+    Commit,
+    Message,
+    NewView,
+    Statement,
+    VertexMessage,
+    ViewChange,
+    genesis_position,
+)
 from cretonode.core.state import Timing
 from cretonode.crypto.hashing import hash_of
 from cretonode.identifiers import AuthorIndex, ValidatorIndex, VertexHash, View
@@ -31,18 +39,20 @@ CALM = Timing(
     suspect_ms=20_000,
 )
 S = TypeVar("S", bound=Statement)
+# What of an honest core would make evidence beside a view-change that reports genesis.
+CONTRADICTING = (ViewChange, Commit, NewView)
 
 
 class AlwaysAhead(Behaviour):
-    """Says, in each view, that it has left for the next one, and does nothing else wrong."""
+    """Says, in each view, that it has left for the next one, and nothing that contradicts it."""
 
     def says(self, statement: Statement) -> list[Outgoing]:
-        """Leave no view in the way that the core would: two reasons would be a contradiction."""
-        return [] if isinstance(statement, ViewChange) else super().says(statement)
+        """Leave no view in the way that the core would, and hide nothing that it said."""
+        return [] if isinstance(statement, CONTRADICTING) else super().says(statement)
 
     def sends(self, peer: ValidatorIndex, message: Message) -> list[Outgoing]:
         """As `says`."""
-        return [] if isinstance(message, ViewChange) else super().sends(peer, message)
+        return [] if isinstance(message, CONTRADICTING) else super().sends(peer, message)
 
     def adds(self) -> list[Outgoing]:
         """Leave."""
