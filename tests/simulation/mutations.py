@@ -319,23 +319,27 @@ class Mutation:
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {
-    "quorum one short": Mutation(quorum_one_short, (2,)),
+    "quorum one short": Mutation(quorum_one_short, (1,)),
     "lock forgotten": Mutation(lock_forgotten),
-    "any certificate": Mutation(any_certificate, (2,)),
+    "any certificate": Mutation(any_certificate, (1,)),
     "new-view one short": Mutation(new_view_one_short, (2,)),
     "certificates unverified": Mutation(certificates_unverified, (0,), "forges certificates"),
     "prepares across views": Mutation(prepares_across_views, (1,)),
-    "votes in old view": Mutation(votes_in_old_view, (0,)),
+    "votes in old view": Mutation(votes_in_old_view, (1,)),
     "sent before synced": Mutation(sent_before_synced),
-    "base lost": Mutation(base_lost, (0,), "two bases", ("crash", "crash at a boundary")),
     "two bases": Mutation(two_bases, (0,), "two bases"),
     "window without base": Mutation(window_without_base, (1,)),
     "fixed timeout": Mutation(fixed_timeout, (10,)),
     "dedup in one vertex": Mutation(dedup_in_one_vertex),
     "late executed": Mutation(late_executed, (4,)),
-    "late lost": Mutation(late_lost, (1,)),
+    "late lost": Mutation(late_lost, (4,)),
     "asked once": Mutation(asked_once, (4,)),
     "parent link forgotten": Mutation(parent_link_forgotten, (0,), "names wrong parent"),
     "parents not awaited": Mutation(parents_not_awaited),
     "rejoined on few": Mutation(rejoined_on_few, (2,), "attests low"),
+}
+# Not in the gate: since evidence is gossiped, a replica that restarts hears that its leader showed
+# two bases before the leader can show it the other one, and no schedule of 200 seeds does harm.
+UNCAUGHT: Final[dict[str, Mutation]] = {
+    "base lost": Mutation(base_lost, (), "two bases", ("crash", "crash at a boundary"))
 }
