@@ -30,6 +30,9 @@ INFO_LOG_BYTES_MAX: Final = 4 * MIB
 INFO_LOGS_KEPT: Final = 4
 BLOCK_BYTES: Final = 16 * 1024
 SMALL_CACHE_MB: Final = 64  # below it, buffers of background work shrink, too
+# Compactions run at the lowest priority, so more files may wait for one before writes are held up.
+FILES_SLOWDOWN: Final = 40
+FILES_STOP: Final = 80
 
 
 class RocksBatch:
@@ -205,6 +208,10 @@ class RocksBackend:
         raw.set_max_total_wal_size(options.write_buffer_budget_mb * MIB)
         raw.set_max_open_files(options.max_open_files)
         raw.set_max_background_jobs(options.background_threads)
+        # A compaction is never urgent, a vote is: where cores are short it takes what is left.
+        environment = rocksdict.Env()
+        environment.lower_thread_pool_cpu_priority()
+        raw.set_env(environment)
         raw.set_paranoid_checks(enabled=True)
         # A torn tail of the log is normal after a crash; damage before it is an error. The other
         # modes drop synced records after a flipped bit, or refuse every torn tail.
@@ -235,6 +242,8 @@ class RocksBackend:
         raw.set_compaction_style(rocksdict.DBCompactionStyle.level())
         raw.set_num_levels(options.levels)
         raw.set_level_compaction_dynamic_level_bytes(v=True)
+        raw.set_level_zero_slowdown_writes_trigger(FILES_SLOWDOWN)
+        raw.set_level_zero_stop_writes_trigger(FILES_STOP)
         raw.set_target_file_size_base(options.file_size_mb * MIB)
         raw.set_max_bytes_for_level_base(4 * options.file_size_mb * MIB)
         raw.set_compression_type(_compression(options.compression))

@@ -298,3 +298,21 @@ def test_a_flipped_byte_inside_the_log_is_an_error_not_a_silent_loss(
     log.write_bytes(data)
     with pytest.raises(CorruptionError, match=f"database {path}: open: Corruption"):
         RocksBackend(path, OPTIONS)
+
+
+def test_compactions_leave_the_cores_to_the_votes(backend: RocksBackend) -> None:
+    for _ in range(2):
+        fill(backend)
+        backend.compact()
+    niceness = {
+        int(fields[16])
+        for name, fields in map(thread_stat, Path("/proc/self/task").iterdir())
+        if name == "rocksdb:low"
+    }
+    assert niceness == {19}
+
+
+def thread_stat(task: Path) -> tuple[str, list[str]]:
+    """Return name and the fields from the state on: proc_pid_stat(5)."""
+    head, _, tail = (task / "stat").read_text().rpartition(")")
+    return head.partition("(")[2], tail.split()
