@@ -83,7 +83,6 @@ class Performer:
         """Let go of what the stable checkpoint made superfluous."""
         if self.journal.wants_rotation:
             self.journal.rotate([encode_record(record) for record in self.promises.records()])
-        self.store.index_transactions()
 
     def _signed(self, effect: Effect) -> Effect:
         if not isinstance(effect, Say):

@@ -42,7 +42,7 @@ from cretonode.storage.schema import (
     retake_key,
 )
 from cretonode.storage.serving import read_headers
-from cretonode.storage.transactions import UNINDEXED_SLOTS_MAX, TransactionIndex, find_id
+from cretonode.storage.transactions import TransactionIndex, find_id
 from cretonode.storage.turn import Memory, Turn
 
 SEQUENCE_MAX: Final = SequenceNumber(2**63 - 1)
@@ -123,7 +123,7 @@ class Store(Reader):
         for sequence, ids in rows.slots:
             self.index.note(sequence, ids)
         rows.settle()
-        if self.index.unindexed > UNINDEXED_SLOTS_MAX:
+        if self.index.is_due:
             self.index.write_rows()
 
     def store_vertices(self, messages: Iterable[VertexMessage]) -> None:
@@ -139,9 +139,9 @@ class Store(Reader):
         self.backend.flush_wal(sync=True)
 
     def index_transactions(self) -> int:
-        """Index the transactions of the newest slots; return how many. Blocks: a worker thread.
+        """Index the transactions that wait for it; return how many. Blocks: a worker thread.
 
-        Best called after each stable checkpoint. Until then they are found in memory.
+        `apply` does so when enough of them wait; until then they are found in memory.
         """
         return self.index.write_rows()
 

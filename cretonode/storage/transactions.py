@@ -1,9 +1,10 @@
 """The index of executed transactions: from an id to the place in the order.
 
 Ids are hashes, and a row for each at a random place of the database would cost more than all else
-that finality does. So the newest slots are searched in memory, and from time to time theirs are
-written in sorted runs. Rows follow in the log what they point to, so a crash only loses rows that
-`note` gives back at restart. SPEC P2; figures in docs/storage.md, section 6.
+that finality does. So the newest slots are searched in memory, and as soon as enough of them wait
+theirs are written in one sorted run: soon, because all nodes have the same slots, and four that
+index seconds of load at the same moment hold finality up. Rows follow in the log what they point
+to, so a crash only loses rows that `note` gives back at restart. SPEC P2; docs/storage.md, section 5.
 """
 
 import threading
@@ -25,8 +26,8 @@ from cretonode.storage.schema import (
 )
 
 RUN_SLOTS_MAX: Final = 32  # sorted together: longer runs are cheaper, but a sort holds the GIL
-BATCH_ROWS_MAX: Final = 2_000  # a write holds the GIL, so none is long
-UNINDEXED_SLOTS_MAX: Final = 512  # then the writer of slots must index, too
+BATCH_ROWS_MAX: Final = 2_000  # a write holds the GIL, so none is long; so many may wait
+UNINDEXED_SLOTS_MAX: Final = 64  # that may wait, few transactions as they have
 
 # The transactions of one vertex: ids, 32 bytes each, and the bitmap of those that were skipped.
 VertexIds: TypeAlias = tuple[bytes, int]
@@ -38,6 +39,7 @@ class TransactionIndex:
 
     backend: Backend
     _recent: dict[SequenceNumber, tuple[VertexIds, ...]] = field(default_factory=dict)
+    _bytes: int = 0  # of the ids that wait
     _changing: threading.Lock = field(default_factory=threading.Lock)
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -46,10 +48,17 @@ class TransactionIndex:
         """How many slots wait."""
         return len(self._recent)
 
+    @property
+    def is_due(self) -> bool:
+        """True when enough waits to be written in one run."""
+        rows = self._bytes // HASH_BYTES
+        return rows >= BATCH_ROWS_MAX or len(self._recent) >= UNINDEXED_SLOTS_MAX
+
     def note(self, sequence: SequenceNumber, vertices: tuple[VertexIds, ...]) -> None:
         """Take the next slot. Costs nothing for each transaction."""
         with self._changing:
             self._recent[sequence] = vertices
+            self._bytes += _bytes_of(vertices)
 
     def find(self, transaction: TransactionId) -> Place | None:
         """Return where a transaction was executed last. May wait for the disk."""
@@ -110,7 +119,7 @@ class TransactionIndex:
             self.backend.write(batch)
         with self._changing:
             for sequence in run:
-                del self._recent[sequence]
+                self._bytes -= _bytes_of(self._recent.pop(sequence))
         return len(rows) or len(run)
 
 
@@ -137,6 +146,10 @@ def fresh_ids(vertices: tuple[VertexIds, ...]) -> bytes:
         )
         for ids, skipped in vertices
     )
+
+
+def _bytes_of(vertices: tuple[VertexIds, ...]) -> int:
+    return sum(len(ids) for ids, _ in vertices)
 
 
 def _rows(sequence: SequenceNumber, vertices: tuple[VertexIds, ...]) -> list[bytes]:

@@ -9,10 +9,10 @@ from cretonode.core.effects import Store as StoreVertex
 from cretonode.crypto.hashing import hash_of
 from cretonode.dag.payload import each_id, unpack
 from cretonode.errors import CorruptionError
-from cretonode.identifiers import TransactionId, VertexHash
+from cretonode.identifiers import HASH_BYTES, TransactionId, VertexHash
 from cretonode.storage.schema import Family, Place
 from cretonode.storage.store import FoundTransaction, Store
-from cretonode.storage.transactions import UNINDEXED_SLOTS_MAX
+from cretonode.storage.transactions import BATCH_ROWS_MAX, UNINDEXED_SLOTS_MAX
 from tests.storage.chain import ChainMaker
 from tests.storage.conftest import OpenStore
 
@@ -92,13 +92,28 @@ def test_slots_without_transactions_are_indexed_as_well(store: Store) -> None:
     assert store.indexed_sequence() == 20
 
 
-def test_what_waits_for_the_index_is_bounded(opened: OpenStore) -> None:
+def test_slots_that_wait_for_the_index_are_bounded(opened: OpenStore) -> None:
     store = opened()
     maker = ChainMaker(transactions=1, signature_bytes=64)
-    for turn in maker.slots(UNINDEXED_SLOTS_MAX + 10):
+    for turn in maker.slots(UNINDEXED_SLOTS_MAX + 9):
         store.apply(turn)
-    assert store.index.unindexed < 10
-    assert store.indexed_sequence() == UNINDEXED_SLOTS_MAX + 1
+        assert store.index.unindexed < UNINDEXED_SLOTS_MAX
+    assert store.indexed_sequence() == UNINDEXED_SLOTS_MAX
+    check_transactions(store, maker)
+
+
+def test_transactions_that_wait_for_the_index_are_bounded(opened: OpenStore) -> None:
+    """However many come: every node indexes at the same sequence, so each must do little."""
+    store = opened()
+    maker = ChainMaker(transactions=100, signature_bytes=64)
+    waiting = 0
+    for turn, finalized in zip(maker.slots(40), maker.finalized, strict=True):
+        before = store.index.unindexed
+        store.apply(turn)
+        executed = sum(len(ids) for ids in finalized.transaction_ids) // HASH_BYTES
+        waiting = waiting + executed if store.index.unindexed > before else 0
+        assert waiting < BATCH_ROWS_MAX
+    assert 0 < store.indexed_sequence() <= 40
     check_transactions(store, maker)
 
 
