@@ -4,7 +4,7 @@ Ids are hashes, and a row for each at a random place of the database would cost 
 that finality does. So the newest slots are searched in memory, and as soon as enough of them wait
 theirs are written in one sorted run: soon, because all nodes have the same slots, and four that
 index seconds of load at the same moment hold finality up. Rows follow in the log what they point
-to, so a crash only loses rows that `note` gives back at restart. SPEC P2; docs/storage.md, section 5.
+to, so a crash only loses rows that `note` gives back at restart. SPEC P2; docs/storage.md (5).
 """
 
 import threading
