@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
+from types import FrameType
 from typing import Final, NoReturn, ParamSpec
 
 from cretonode.cli.output import complain
@@ -15,8 +16,11 @@ from cretonode.errors import ConfigError, CretoError
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
 EXIT_SIGNAL: Final = 128  # and the signal's number
+ALSO_INTERRUPT: Final = (signal.SIGTERM, signal.SIGHUP)  # as Ctrl-C does, unless ignored
 UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of an open file
 P = ParamSpec("P")
+
+_interrupted_by: list[int] = [signal.SIGINT]  # the last is what the exit code names
 
 
 def leaves_of(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
@@ -47,7 +51,7 @@ def errors_reported() -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise SystemExit(EXIT_SIGNAL + signal.SIGINT) from None
+        raise SystemExit(EXIT_SIGNAL + _interrupted_by[-1]) from None
     except (CretoError, OSError) as error:
         if not _explains_itself(error):
             raise
@@ -55,7 +59,11 @@ def errors_reported() -> Generator[None]:
     except BaseExceptionGroup as group:
         errors = leaves_of(group)
         if any(isinstance(error, KeyboardInterrupt) for error in errors):
-            raise SystemExit(EXIT_SIGNAL + signal.SIGINT) from None
+            raise SystemExit(EXIT_SIGNAL + _interrupted_by[-1]) from None
+        for leaf in errors:
+            if isinstance(leaf, SystemExit | BrokenPipeError):  # who read our output has gone
+                _give_up_output()
+                raise SystemExit(EXIT_FAILED) from None
         if not all(_explains_itself(error) for error in errors):
             raise
         _exit_for(errors)
@@ -63,17 +71,29 @@ def errors_reported() -> Generator[None]:
 
 @contextmanager
 def _interruptible() -> Generator[None]:
-    """Make SIGINT a KeyboardInterrupt within; until here it ended the process at once."""
+    """Make SIGINT and its like a KeyboardInterrupt within; until here they ended the process."""
     before = signal.getsignal(signal.SIGINT)
-    if not callable(before) or before is signal.default_int_handler:
-        yield  # ignored, as of a job in the background, or ours already
+    if not callable(before):
+        yield  # ignored, as of a job in the background
         return
+    also = [number for number in ALSO_INTERRUPT if signal.getsignal(number) == signal.SIG_DFL]
+    for number in also:
+        signal.signal(number, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, before)
+        for number in also:
+            if signal.getsignal(number) is _interrupt:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """Pass on as SIGINT, which trio knows how to bring to the right place."""
+    _interrupted_by.append(number)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _explains_itself(error: BaseException) -> bool:

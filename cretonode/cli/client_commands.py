@@ -7,12 +7,21 @@ from typing import Final
 import click
 
 from cretonode.cli.base import EXIT_FAILED, reported
-from cretonode.cli.output import plain, print_json, print_table
+from cretonode.cli.output import complain, plain, print_json, print_table
 from cretonode.cli.submitting import Tally, lines_of, wholes_of
 from cretonode.client import Client
 from cretonode.errors import ConfigError
 from cretonode.identifiers import HASH_BYTES
 
+WAIT_MS_MAX: Final = 30_000  # what a node allows
+WAIT_OPTION: Final = click.option(
+    "--wait",
+    "wait_ms",
+    default=0,
+    metavar="MS",
+    type=click.IntRange(0, WAIT_MS_MAX),
+    help=f"Wait so long for finality, at most {WAIT_MS_MAX}.",
+)
 BATCH_TRANSACTIONS: Final = 500
 BATCH_BYTES: Final = 2 * 1024 * 1024
 URL_OPTION: Final = click.option(
@@ -27,7 +36,7 @@ URL_OPTION: Final = click.option(
 @click.command()
 @URL_OPTION
 @click.option("--lines", is_flag=True, help="Each line of a file is a transaction of its own.")
-@click.option("--wait", "wait_ms", default=0, metavar="MS", help="Wait so long for finality.")
+@WAIT_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("files", nargs=-1, required=True)
 @reported
@@ -44,7 +53,7 @@ def submit(url: str, files: Sequence[str], wait_ms: int, *, lines: bool, as_json
 
 @click.command()
 @URL_OPTION
-@click.option("--wait", "wait_ms", default=0, metavar="MS", help="Wait so long for finality.")
+@WAIT_OPTION
 @click.option("--raw", is_flag=True, help="Print the transaction itself.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("transaction_id")
@@ -54,7 +63,8 @@ def get(url: str, transaction_id: str, wait_ms: int, *, raw: bool, as_json: bool
     with Client(url) as client:
         found = client.transaction(_id_of(transaction_id), wait_ms=wait_ms or None)
     if found is None:
-        raise ConfigError(f"{url} does not know transaction {transaction_id}")
+        complain(f"{url} does not know transaction {transaction_id}")
+        raise SystemExit(EXIT_FAILED)
     if raw:
         sys.stdout.buffer.write(found.transaction or b"")
         sys.stdout.buffer.flush()

@@ -54,7 +54,7 @@ class NodeProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal is for us to pass on
-                env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(self.environment),
+                env=_inherited() | {"PYTHONUNBUFFERED": "1"} | dict(self.environment),
             )
 
     def kill(self) -> None:
@@ -159,6 +159,12 @@ async def open_cluster(
             await cluster.stop()
         for node in cluster.running:
             node.kill()
+
+
+def _inherited() -> dict[str, str]:
+    """Return our environment but for what would change the configuration of every node alike."""
+    ours = {"NODE_ID", "BOOTSTRAP_PEERS"}
+    return {k: v for k, v in os.environ.items() if k not in ours and not k.startswith("CRETO_")}
 
 
 async def _unready(node: NodeProcess) -> str | None:

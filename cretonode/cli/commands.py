@@ -8,6 +8,7 @@ from cretonode import __version__
 from cretonode.cli import (
     ban_commands,
     client_commands,
+    config_commands,
     evidence_commands,
     network_commands,
     node_commands,
@@ -37,6 +38,7 @@ for _module in (
     node_commands,
     network_commands,
     client_commands,
+    config_commands,
     ban_commands,
     evidence_commands,
     recover_command,

@@ -56,7 +56,7 @@ def demo(directory: Path, size: int) -> None:
     """Notarize every file of DIRECTORY on a network of real nodes, killing one half-way."""
     records = [record_of(directory, path) for path in files_of(directory)]
     if len(records) < RECORDS_MIN:
-        raise ConfigError(f"{directory} has {len(records)} files; expected at least {RECORDS_MIN}")
+        raise ConfigError(f"{directory} has fewer than {RECORDS_MIN} files to notarize")
     out = console()
     with tempfile.TemporaryDirectory(prefix="cretonode-demo-") as place:
         same = trio.run(_run, Path(place), size, records, out)

@@ -1,7 +1,9 @@
 """Making one node's directory from its configuration: keys if there are none, then the journal."""
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from cretonode.config.genesis import check_address, check_against, read
 from cretonode.config.load import load
@@ -12,6 +14,8 @@ from cretonode.identifiers import Incarnation, NodeId, short
 from cretonode.storage.datadir import create_data_directory
 from cretonode.storage.identity import Identity
 
+NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 def make_keys(config: Config, passphrase: bytes | None) -> NodeId:
     """Load the node's keys, or make them when there are none; return the node id."""
@@ -21,12 +25,18 @@ def make_keys(config: Config, passphrase: bytes | None) -> NodeId:
     return keystore.generate(directory, passphrase).node_id
 
 
-def make_node(config_path: Path | None, passphrase: bytes | None = None) -> NodeId:
+def make_node(
+    config_path: Path | None,
+    passphrase: bytes | None = None,
+    *,
+    environment: Mapping[str, str] = NO_VARIABLES,
+) -> NodeId:
     """Make the data directory of a node that genesis names: `cretonode init`.
 
+    `environment`: of which CRETO_ variables count, beside the file.
     Raises: ConfigError, StorageError; then nothing was made but, perhaps, the keys.
     """
-    config = load(config_path, environment=os.environ, flags={})
+    config = load(config_path, environment=environment, flags={})
     node_id = make_keys(config, passphrase)
     genesis = read(Path(config.node.genesis_path))
     check_against(config, genesis)

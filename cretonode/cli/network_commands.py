@@ -10,10 +10,10 @@ import click
 import trio
 
 from cretonode.cli.base import EXIT_SIGNAL, reported
-from cretonode.cli.cluster import open_cluster
+from cretonode.cli.cluster import Cluster, NodeStopped, open_cluster
 from cretonode.cli.demo import demo
 from cretonode.cli.layout import GENESIS_FILE, NodeFiles, make_testnet, read_testnet
-from cretonode.cli.output import print_json, print_table
+from cretonode.cli.output import complain, print_json, print_table
 from cretonode.config.genesis import read, tolerance
 from cretonode.errors import ConfigError
 
@@ -122,12 +122,27 @@ async def _run_devnet(nodes: list[NodeFiles]) -> int | None:
                 _print_nodes(directory, nodes)
                 click.echo(f"try: cretonode submit --url {nodes[0].url} FILE   (Ctrl-C stops)")
                 up = True
-                while True:
-                    await trio.sleep(0.5)
-                    for node in cluster.nodes:
-                        node.check_runs()
+                await _watch_nodes(cluster)
         nursery.cancel_scope.cancel()
     return ended_by
+
+
+async def _watch_nodes(cluster: Cluster) -> None:
+    """Tell of each node that ends; return never while one runs.
+
+    Raises: NodeStopped, of the last.
+    """
+    while True:
+        await trio.sleep(0.5)
+        for node in cluster.running:
+            try:
+                node.check_runs()
+            except NodeStopped as error:
+                if len(cluster.running) == 1:
+                    raise
+                complain(str(error))
+                node.process = None
+                click.echo(f"{counted(len(cluster.running))} left   (Ctrl-C stops)")
 
 
 def counted(count: int) -> str:

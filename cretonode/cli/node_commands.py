@@ -30,6 +30,9 @@ CONFIG_OPTION: Final = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The node.toml; without it the defaults and CRETO_ variables count.",
 )
+SET_OPTION: Final = click.option(
+    "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override."
+)
 
 
 @click.command()
@@ -37,13 +40,13 @@ CONFIG_OPTION: Final = click.option(
 @reported
 def init(config_path: Path | None) -> None:
     """Make keys, if there are none, and the data directory of a validator that genesis names."""
-    node_id = make_node(config_path)
+    node_id = make_node(config_path, environment=os.environ)
     click.echo(f"ready: node {node_id.hex()}")
 
 
 @click.command()
 @CONFIG_OPTION
-@click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Override.")
+@SET_OPTION
 @click.option("--with-parent", is_flag=True, help="Stop when the process that started this ends.")
 @reported
 def start(config_path: Path | None, settings: Sequence[str], *, with_parent: bool) -> None:
@@ -51,7 +54,7 @@ def start(config_path: Path | None, settings: Sequence[str], *, with_parent: boo
     if with_parent:
         end_with_parent()
     bound_arenas()
-    config = load(config_path, environment=os.environ, flags=_flags(settings))
+    config = load(config_path, environment=os.environ, flags=flags_of(settings))
     configure(config.node.log_level, config.node.log_format)
     with own_signals():
         trio.run(_start, config)
@@ -100,7 +103,8 @@ def status(config_path: Path | None, socket_path: Path | None, *, as_json: bool)
         raise SystemExit(1)
 
 
-def _flags(settings: Sequence[str]) -> dict[str, object]:
+def flags_of(settings: Sequence[str]) -> dict[str, object]:
+    """Return the overrides of `--set`. Raises: ConfigError."""
     flags: dict[str, object] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")

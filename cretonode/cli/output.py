@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
@@ -12,6 +12,10 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+ID_CHARACTERS: Final = 64
+LINE_CHARACTERS_MAX: Final = 4096
 
 
 def print_json(value: object) -> None:
@@ -28,13 +32,29 @@ def plain(record: "DataclassInstance") -> dict[str, object]:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table, as wide as the terminal allows."""
-    table = Table(title=title or None, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console().print(table)
+    """Print a table, as wide as the terminal allows; but an id stays whole, to be copied."""
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        show_header=any(columns),
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
+    cells = [[str(cell) for cell in row] for row in rows]
+    widest = 0
+    for number, column in enumerate(columns):
+        unbroken = max((len(w) for row in cells for w in row[number].split()), default=0)
+        table.add_column(column, overflow="fold", min_width=min(unbroken, ID_CHARACTERS))
+        widest += 2 + max(len(column), min(unbroken, ID_CHARACTERS))
+    for row in cells:
+        table.add_row(*row)
+    out = console()
+    # Where that is no terminal, whatever reads it wants a row on a line of its own.
+    out.width = max(out.width, widest) if out.is_terminal else LINE_CHARACTERS_MAX
+    out.print(table)
 
 
 def console() -> Console:

@@ -16,6 +16,7 @@ from typing import Final
 
 from cretonode.config import addresses, strict_json
 from cretonode.config.addresses import Address
+from cretonode.config.files import read_regular
 from cretonode.config.forms import LABEL
 from cretonode.config.schema import Config
 from cretonode.config.wording import shown
@@ -167,8 +168,7 @@ class Genesis:
 def read(path: Path) -> Genesis:
     """Return the genesis document in a file. Raises: ConfigError, which names the file."""
     try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
+        data = read_regular(path, FILE_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     if len(data) > FILE_BYTES_MAX:

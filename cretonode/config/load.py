@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cretonode.config import relations
+from cretonode.config.files import read_regular
 from cretonode.config.keys import Key, Value
 from cretonode.config.schema import KEYS, PROFILES, SECTIONS, Config
 from cretonode.config.wording import cut, shown, suggestion
@@ -96,8 +97,7 @@ def _read_file(reading: _Reading, path: Path) -> None:
 def _document_untrusted(path: Path) -> dict[str, object]:
     """Return the tables of a TOML file. Raises: ConfigError, without the path."""
     try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
+        data = read_regular(path, FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         raise ConfigError("no such file") from None
     except OSError as error:

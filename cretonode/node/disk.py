@@ -16,6 +16,7 @@ from cretonode.core.committee import Committee
 from cretonode.core.records import AmnesiaBegun, Promises, fold
 from cretonode.core.state import Restored
 from cretonode.dag.graph import genesis_vertex
+from cretonode.errors import StorageError
 from cretonode.identifiers import NodeId, ValidatorIndex
 from cretonode.storage.amnesia import begin_again
 from cretonode.storage.backend import Compression, DatabaseOptions
@@ -62,12 +63,23 @@ async def open_disk(
         disk = await trio.to_thread.run_sync(_open, stack, config, committee, me, identity)
         try:
             yield disk
-        finally:
-            with trio.move_on_after(CLOSE_S, shield=True) as closing:
-                await trio.to_thread.run_sync(stack.close, abandon_on_cancel=True)
-            if closing.cancelled_caught:
-                # As after a crash: what was promised is in the journal, and start recovers it.
-                log.error("disk_not_closed", waited_s=CLOSE_S, meaning="the disk does not answer")
+        except BaseException:
+            # What ended the node says more than that a disk which failed cannot be closed either.
+            try:
+                await _close(stack)
+            except StorageError as error:
+                log.warning("disk_close_failed", cause=str(error))
+            raise
+        await _close(stack)
+
+
+async def _close(stack: ExitStack) -> None:
+    """Raises: StorageError."""
+    with trio.move_on_after(CLOSE_S, shield=True) as closing:
+        await trio.to_thread.run_sync(stack.close, abandon_on_cancel=True)
+    if closing.cancelled_caught:
+        # As after a crash: what was promised is in the journal, and start recovers it.
+        log.error("disk_not_closed", waited_s=CLOSE_S, meaning="the disk does not answer")
 
 
 def _open(

@@ -67,18 +67,6 @@ class DatabaseOptions:
         ]
 
 
-def small_profile() -> DatabaseOptions:
-    """Return the options for development: at most about 48 MB of memory in all."""
-    return DatabaseOptions(
-        cache_size_mb=12,
-        write_buffer_mb=2,
-        write_buffers_max=4,
-        max_open_files=64,
-        file_size_mb=8,
-        background_threads=2,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseMetrics:
     """What the database says about itself now. Times are sums since it was opened."""

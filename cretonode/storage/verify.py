@@ -1,4 +1,4 @@
-"""Walking the whole database to find what is wrong with it: `cretonode db verify`.
+"""Walking the whole database to find what is wrong with it.
 
 Every row is read, so every checksum is checked. Then vertices against their hashes, payloads
 against their roots, edges and indexes against headers, finality against the order that the anchors

@@ -45,6 +45,18 @@ def test_a_relative_directory_serves_from_everywhere(
         assert Path(path).is_relative_to(tmp_path), path
 
 
+def test_the_environment_of_the_caller_is_not_in_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRETO_NODE_DATA_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("CRETO_CRYPTO_KEY_PATH", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("NODE_ID", "not-this")
+    assert run("testnet", "-n", 2, tmp_path / "net").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
+    node = load(tmp_path / "net" / "node0" / "node.toml", environment={}, flags={})
+    assert Path(node.node.data_dir).is_dir()
+
+
 def test_a_wrong_chain_id_makes_nothing(tmp_path: Path) -> None:
     place = tmp_path / "a" / "net"
     done = run("testnet", "--chain-id", "Bad ID", place)

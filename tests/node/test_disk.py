@@ -35,6 +35,26 @@ async def test_a_lost_database_beside_a_kept_journal_is_told(tmp_path: Path) -> 
     assert told == [0, 1], "a first start is no loss"
 
 
+async def test_a_close_that_fails_does_not_hide_why_the_node_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk fails once more when it is closed; the operator needs the first error."""
+    node = make_testnet(tmp_path / "net", size=1)[0]
+    config = load(node.config_path, environment={}, flags={})
+    who = identify(config)
+
+    def fail(_: Store) -> None:
+        raise StorageError("second")
+
+    async def run() -> None:
+        async with open_disk(config, who.committee, who.me, who.secret.node_id):
+            monkeypatch.setattr(Store, "sync", fail)
+            raise StorageError("first")
+
+    with pytest.raises(StorageError, match="first"):
+        await run()
+
+
 def four(tmp_path: Path, which: int = 0) -> Config:
     """Return the configuration of one of four nodes."""
     config_path = make_testnet(tmp_path / f"net-{which}", size=4)[which].config_path

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cretonode.core.committee import Parameters
-from cretonode.storage.backend import small_profile
 from cretonode.storage.rocksdb import RocksBackend
 from cretonode.storage.store import Store, open_store
 from tests.storage.chain import IDENTITY, PARAMETERS
+from tests.storage.small import small_options
 
 OpenStore = Callable[..., Store]
 
@@ -19,7 +19,7 @@ OpenStore = Callable[..., Store]
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database: a copy is made at once, a new one with a sync for each family."""
     path = tmp_path_factory.mktemp("storage") / "template"
-    backend = RocksBackend(path, small_profile())
+    backend = RocksBackend(path, small_options())
     open_store(backend, IDENTITY, PARAMETERS)
     backend.close()
     return path
@@ -33,7 +33,7 @@ def opened(tmp_path: Path, template: Path) -> Iterator[OpenStore]:
     def open_one(name: str = "db", parameters: Parameters = PARAMETERS) -> Store:
         if not (tmp_path / name).exists():
             shutil.copytree(template, tmp_path / name)
-        backend = RocksBackend(tmp_path / name, small_profile())
+        backend = RocksBackend(tmp_path / name, small_options())
         try:
             stores.append(open_store(backend, IDENTITY, parameters))
         except BaseException:

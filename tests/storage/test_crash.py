@@ -46,7 +46,7 @@ def test_a_killed_writer_has_all_it_synced_and_a_whole_turn_at_most_besides(
     check_transactions(store, maker)
 
 
-def test_the_small_profile_keeps_its_bound_while_200_mb_are_written(tmp_path: Path) -> None:
+def test_small_options_keep_their_bound_while_200_mb_are_written(tmp_path: Path) -> None:
     with start_writer(tmp_path / "db", 100, 500, 1000) as writer:
         assert writer.stdout is not None
         last = ""

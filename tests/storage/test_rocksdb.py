@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from cretonode.errors import CorruptionError, StorageError
-from cretonode.storage.backend import Compression, DatabaseOptions, small_profile
+from cretonode.storage.backend import Compression, DatabaseOptions
 from cretonode.storage.rocksdb import RocksBackend
 from cretonode.storage.schema import Family
+from tests.storage.small import small_options
 
-OPTIONS = small_profile()
+OPTIONS = small_options()
 ROWS = [(bytes([i]) * 3, bytes([i])) for i in range(1, 9)]
 
 
@@ -187,7 +188,7 @@ def test_options_out_of_range_are_named_all_at_once() -> None:
         "levels is 9; expected 2 to 7",
         "background_threads is 0; expected 1 to 64",
     ]
-    assert DatabaseOptions().problems() == small_profile().problems() == []
+    assert DatabaseOptions().problems() == small_options().problems() == []
 
 
 # --- damage

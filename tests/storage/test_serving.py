@@ -12,11 +12,11 @@ from cretonode.dag.graph import Graph, genesis_vertex
 from cretonode.errors import CorruptionError
 from cretonode.identifiers import SequenceNumber
 from cretonode.storage import serving
-from cretonode.storage.backend import small_profile
 from cretonode.storage.rocksdb import RocksBackend
 from cretonode.storage.schema import Family
 from cretonode.storage.store import Store, open_store
 from tests.storage.chain import GENESIS, IDENTITY, PARAMETERS, ChainMaker, bare
+from tests.storage.small import small_options
 
 
 def served(store: Store, first: int, count: int) -> SlotHeaders:
@@ -40,7 +40,7 @@ def shared(
     """
     path = tmp_path_factory.mktemp("serving") / "db"
     shutil.copytree(template, path)
-    store = open_store(RocksBackend(path, small_profile()), IDENTITY, PARAMETERS)
+    store = open_store(RocksBackend(path, small_options()), IDENTITY, PARAMETERS)
     yield store, filled(store)
     store.close()
 

@@ -18,7 +18,6 @@ from cretonode.identifiers import (
     SequenceNumber,
     VertexHash,
 )
-from cretonode.storage.backend import small_profile
 from cretonode.storage.identity import Identity
 from cretonode.storage.journal import JournalMarker
 from cretonode.storage.rocksdb import RocksBackend
@@ -27,6 +26,7 @@ from cretonode.storage.store import StorageEffect, Store, open_store
 from cretonode.storage.turn import superfluous
 from tests.storage.chain import GENESIS, IDENTITY, PARAMETERS, ChainMaker, bare
 from tests.storage.conftest import OpenStore
+from tests.storage.small import small_options
 
 UNKNOWN = VertexHash(hash_of(b"unknown"))
 
@@ -323,7 +323,7 @@ def test_another_nodes_database_is_refused(
     opened: OpenStore, tmp_path: Path, identity: Identity, sentence: str
 ) -> None:
     opened().close()
-    backend = RocksBackend(tmp_path / "db", small_profile())
+    backend = RocksBackend(tmp_path / "db", small_options())
     with pytest.raises(StorageError, match=sentence):
         open_store(backend, identity, PARAMETERS)
     backend.close()
@@ -351,7 +351,7 @@ def test_a_database_that_does_not_say_whose_it_is_is_not_taken_for_new(opened: O
 
 
 def test_a_new_store_is_empty(tmp_path: Path) -> None:
-    store = open_store(RocksBackend(tmp_path, small_profile()), IDENTITY, PARAMETERS)
+    store = open_store(RocksBackend(tmp_path, small_options()), IDENTITY, PARAMETERS)
     assert store.final_sequence() == 0
     assert store.highest_certificate() is None
     assert store.merkle_log().size == 0

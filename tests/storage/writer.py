@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from cretonode.core.records import Promises
-from cretonode.storage.backend import small_profile
 from cretonode.storage.rocksdb import RocksBackend
 from cretonode.storage.store import open_store
 from tests.storage.chain import IDENTITY, PARAMETERS, ChainMaker
+from tests.storage.small import small_options
 
 
 def resident_bytes() -> int:
@@ -35,7 +35,7 @@ def main() -> None:
     warm.slots(4)  # imports and pools are no memory of the database
     before = resident_bytes()
     maker = ChainMaker(transactions=transactions, transaction_bytes=size, repeat_chance=0.0)
-    store = open_store(RocksBackend(directory, small_profile()), IDENTITY, PARAMETERS)
+    store = open_store(RocksBackend(directory, small_options()), IDENTITY, PARAMETERS)
     store.restore(maker.graph.genesis, Promises())
     peak = 0
     for number in range(1, slots + 1):
