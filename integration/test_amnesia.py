@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from cretonode.cli.cluster import NodeProcess, open_cluster
-from cretonode.cli.layout import make_testnet
+from cretonode.cli.layout import CONFIG_FILE, make_testnet
+from cretonode.cli.making import make_node
 from cretonode.client import AsyncClient
 from cretonode.errors import ClientError
 from cretonode.identifiers import TransactionId
@@ -26,7 +27,17 @@ def flip(journal: Path) -> None:
     segment.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [flip, shutil.rmtree], ids=["a flipped byte", "deleted"])
+def lose_all(journal: Path) -> None:
+    """As when the volume is gone, and the operator does what the node says."""
+    shutil.rmtree(journal.parent)
+    make_node(journal.parent.parent / CONFIG_FILE, lost=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flip, shutil.rmtree, lose_all],
+    ids=["a flipped byte", "deleted", "the data directory lost"],
+)
 async def test_a_node_that_lost_its_journal_finds_back_and_votes(
     place: Path, damage: Callable[[Path], object]
 ) -> None:

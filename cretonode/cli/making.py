@@ -29,10 +29,12 @@ def make_node(
     config_path: Path | None,
     passphrase: bytes | None = None,
     *,
+    lost: bool = False,
     environment: Mapping[str, str] = NO_VARIABLES,
 ) -> NodeId:
     """Make the data directory of a node that genesis names: `cretonode init`.
 
+    `lost`: it ran before, and what it said is not known, so it begins as an amnesiac.
     `environment`: of which CRETO_ variables count, beside the file.
     Raises: ConfigError, StorageError; then nothing was made but, perhaps, the keys.
     """
@@ -48,5 +50,5 @@ def make_node(
         )
     check_address(config, genesis, me)
     identity = Identity(genesis.chain_id, genesis.hash, node_id)
-    create_data_directory(Path(config.node.data_dir), identity, Incarnation(0))
+    create_data_directory(Path(config.node.data_dir), identity, Incarnation(0), lost=lost)
     return node_id

@@ -37,10 +37,16 @@ SET_OPTION: Final = click.option(
 
 @click.command()
 @CONFIG_OPTION
+@click.option("--lost", is_flag=True, help="It has run before, and its data directory is lost.")
 @reported
-def init(config_path: Path | None) -> None:
-    """Make keys, if there are none, and the data directory of a validator that genesis names."""
-    node_id = make_node(config_path, environment=os.environ)
+def init(config_path: Path | None, *, lost: bool) -> None:
+    """Make keys, if there are none, and the data directory of a validator that genesis names.
+
+    With --lost it starts as an amnesiac: it does not know what it voted, so it votes again only
+    once enough others have said how far they are. Without, it votes at once, and one that has
+    voted before might contradict itself.
+    """
+    node_id = make_node(config_path, environment=os.environ, lost=lost)
     click.echo(f"ready: node {node_id.hex()}")
 
 

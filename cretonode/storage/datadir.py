@@ -29,6 +29,11 @@ IDENTITY_FILE: Final = "identity"
 JOURNAL_DIRECTORY: Final = "journal"
 DATABASE_DIRECTORY: Final = "db"
 DIRECTORY_MODE: Final = 0o700
+# Votes that nobody remembers may be contradicted: `init` must not look like the way to mend a loss.
+MAKE_IT: Final = (
+    "`cretonode init` makes it for a validator that has never run; if this one has, look for what "
+    "it kept, such as a volume that is not mounted, and only then run `cretonode init --lost`"
+)
 # What may stand in a directory before `init`: what the default paths put there, an earlier attempt
 # that ended early, and what a file system puts into a volume of its own.
 EXPECTED_NAMES: Final = frozenset(
@@ -68,11 +73,13 @@ class DataDirectory:
 
 
 def create_data_directory(
-    path: Path, identity: Identity, incarnation: Incarnation
+    path: Path, identity: Identity, incarnation: Incarnation, *, lost: bool = False
 ) -> DataDirectory:
     """Make the directory (0700), the journal's birth record and, last, the identity file.
 
     The directory may exist, as a mounted volume does, and hold a node's other things, as keys.
+    `lost`: the node has run before, so no journal is begun. One that is there still stays; without
+    one the node starts as an amnesiac.
     After a failure nothing is left of what was made here.
     Raises: DirectoryError, JournalError.
     """
@@ -83,10 +90,11 @@ def create_data_directory(
     with directory_errors(path, "cannot be made"):
         try:
             _make_directory(path, made)
-            journal = path / JOURNAL_DIRECTORY
-            _make_directory(journal, made)
-            with PosixDisk(journal) as disk:
-                create_journal(disk, identity, incarnation).close()
+            if not lost:
+                journal = path / JOURNAL_DIRECTORY
+                _make_directory(journal, made)
+                with PosixDisk(journal) as disk:
+                    create_journal(disk, identity, incarnation).close()
             _write_identity(path, identity, made)
         except BaseException:
             _undo(made)
@@ -101,11 +109,11 @@ def open_data_directory(path: Path, identity: Identity) -> DataDirectory:
     """
     file = path / IDENTITY_FILE
     if not path.is_dir():
-        raise DirectoryError(f"{path} is no directory; `cretonode init` makes it")
+        raise DirectoryError(f"{path} is no directory; {MAKE_IT}")
     try:
         found = _parse_identity(file.read_bytes(), file)
     except FileNotFoundError:
-        raise DirectoryError(f"{path} is no data directory; `cretonode init` makes one") from None
+        raise DirectoryError(f"{path} is no data directory; {MAKE_IT}") from None
     except OSError as error:
         raise DirectoryError(f"{file}: cannot be read: {error.strerror}") from error
     other = difference(found, identity)

@@ -18,7 +18,7 @@ from cretonode.storage.datadir import (
     open_data_directory,
 )
 from cretonode.storage.disk import PosixDisk
-from cretonode.storage.errors import DirectoryError, JournalForeign, JournalMissing
+from cretonode.storage.errors import DirectoryError, JournalExists, JournalForeign, JournalMissing
 from cretonode.storage.identity import Identity
 from tests.storage.chain import IDENTITY
 
@@ -111,10 +111,25 @@ def test_a_changed_digit_of_the_identity_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_missing_or_empty_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DirectoryError, match="is no directory; `cretonode init` makes it"):
+    advice = "for a validator that has never run.*only then run `cretonode init --lost`"
+    with pytest.raises(DirectoryError, match=f"is no directory; .*{advice}"):
         open_data_directory(tmp_path / "missing", IDENTITY)
-    with pytest.raises(DirectoryError, match="is no data directory"):
+    with pytest.raises(DirectoryError, match=f"is no data directory; .*{advice}"):
         open_data_directory(tmp_path, IDENTITY)
+
+
+def test_a_directory_made_for_a_lost_one_has_no_journal_or_the_one_left(tmp_path: Path) -> None:
+    """Its start is amnesia, unless the journal is still there."""
+    empty = create_data_directory(tmp_path / "empty", IDENTITY, FIRST, lost=True)
+    with pytest.raises(JournalMissing):
+        empty.open_journal(FIRST)
+    whole = create_data_directory(tmp_path / "whole", IDENTITY, FIRST)
+    (whole.path / IDENTITY_FILE).unlink()
+    with pytest.raises(JournalExists):
+        create_data_directory(whole.path, IDENTITY, FIRST)
+    create_data_directory(whole.path, IDENTITY, FIRST, lost=True).open_journal(
+        FIRST
+    ).journal.close()
 
 
 def test_a_directory_without_permission_is_refused(
