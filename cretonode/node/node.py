@@ -106,6 +106,8 @@ async def run_node(
         node_id = identity.secret.node_id
         async with open_disk(config, identity.committee, identity.me, node_id) as disk:
             _log_step("storage", began_s)
+            identity = replace(identity, committee=disk.committee)
+            log.info("incarnation", number=max(disk.committee.incarnations))
             await _run_on_network(config, identity, disk, stop, on_started, join or assemble)
         root.cancel_scope.cancel()
 
