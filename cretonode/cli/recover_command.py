@@ -31,6 +31,7 @@ from cretonode.core.recovery_plan import JournalState, Plan, make_plan
 from cretonode.errors import ConfigError
 from cretonode.identifiers import short
 from cretonode.node.recovery import Applied, apply, open_stopped, propose, sign
+from cretonode.observability.logs import configure
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -70,6 +71,7 @@ def recover() -> None:
     stopped; then on each `propose`, on one `plan`, on each `sign` and `apply`, and `start`.
     docs/recover.md goes through it step by step.
     """
+    configure("warn", "console")  # what is said on the way to a started node is not asked for here
 
 
 @recover.command("propose")

@@ -102,6 +102,11 @@ def read_recovery(path: Path, genesis: Genesis) -> tuple[Recovery, ...]:
     return line
 
 
+def read_applicable(path: Path, genesis: Genesis) -> tuple[Recovery, ...]:
+    """Return the line of recoveries in a file that q validators signed. Raises: ConfigError."""
+    return merged([path], [read_recovery(path, genesis)], genesis)
+
+
 def merged(
     paths: Sequence[Path], lines: Sequence[tuple[Recovery, ...]], genesis: Genesis
 ) -> tuple[Recovery, ...]:
@@ -121,8 +126,8 @@ def merged(
     if len(votes) < quorum:
         names = ", ".join(genesis.validators[author].name for author in sorted(votes))
         raise ConfigError(
-            f"signed by {len(votes)} of the {quorum} validators that are needed ({names}); nothing "
-            "was changed"
+            f"signed by {len(votes)} of the {quorum} validators that are needed ({names}): add the "
+            "files of others"
         )
     kept = tuple(votes[author] for author in sorted(votes)[:quorum])
     return (*first[:-1], replace(first[-1], votes=kept))

@@ -1,4 +1,4 @@
-"""The plan that follows from what validators propose. Source: docs/spec/durability.md, section 11."""
+"""The plan that follows from proposals. Source: docs/spec/durability.md, section 11."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def proposal(
     checkpoint: CheckpointCertificate | None = None,
     certificate: CommitCertificate | None = None,
 ) -> Proposal:
-    """Return what a validator has: final, certified as far unless said, anchors held up to `held`."""
+    """Return what a validator has: certified as far as final unless said, held up to `held`."""
     top = final if certified is None else certified
     if certificate is None and top > 0:
         certificate = committed(0, LINE[top - 1])

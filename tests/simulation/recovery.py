@@ -1,4 +1,4 @@
-"""A recovery as operators do it: all nodes down, a plan from what the disks hold, a new incarnation.
+"""A recovery as operators do it: all nodes down, a plan from the disks, a new incarnation.
 
 Stands in for `cretonode.node.recovery`, with the same plan and without files and signatures.
 """
