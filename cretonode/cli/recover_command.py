@@ -193,7 +193,7 @@ def show(genesis_path: Path, file: Path, *, as_json: bool) -> None:
         return
     print_table(
         f"recoveries of chain {genesis.chain_id}",
-        ["to incarnation", "goes on after", "anchor", "certified", "log root", "signed by"],
+        ["to incarnation", "goes on after", "anchor", "certified", "log root"],
         [
             [
                 recovery.incarnation,
@@ -201,11 +201,12 @@ def show(genesis_path: Path, file: Path, *, as_json: bool) -> None:
                 short(recovery.base_anchor),
                 recovery.final,
                 f"{short(recovery.digest)} at {recovery.checkpoint}" if recovery.checkpoint else "",
-                _signers(recovery, genesis),
             ]
             for recovery in line
         ],
     )
+    names = ", ".join(genesis.validators[vote.author].name for vote in line[-1].votes)
+    click.echo(f"the last one is signed by {names}")
     lacking = quorum - len(line[-1].votes)
     click.echo(
         f"{lacking} more signature{'' if lacking == 1 else 's'} needed"
@@ -229,10 +230,6 @@ def _told(applied: Applied, recovery: Recovery, final: int) -> str:
     if applied.kept is not None:
         lines.append(f"the old journal is kept in {applied.kept}")
     return "\n".join([*lines, "next: cretonode start"])
-
-
-def _signers(recovery: Recovery, genesis: Genesis) -> str:
-    return ", ".join(genesis.validators[vote.author].name for vote in recovery.votes)
 
 
 def _print_plan(plan: Plan, genesis: Genesis) -> None:
@@ -290,8 +287,8 @@ def guarantee(plan: Plan, committee: Committee, genesis: Genesis) -> str:
         )
     elif missing:
         lines.append(
-            f"SOMETHING MAY BE LOST: {plan.whole} journals are whole; {needed} would be needed to "
-            f"know of all that was final elsewhere. If {' or '.join(missing)} had more final than "
+            f"SOMETHING MAY BE LOST: of the vote journals {plan.whole} are whole; it takes "
+            f"{needed} to know of all that was final elsewhere. If {' or '.join(missing)} had more final than "
             f"sequence {base}, its clients were told so, and it would be ordered anew, perhaps "
             "otherwise; that validator is refused then. Get its proposal if there is any way to."
         )

@@ -177,8 +177,11 @@ def _bytes(value: object) -> bytes:
 
 def _read(path: Path, kind: str, genesis: Genesis) -> dict[str, object]:
     expected = f"expected what `cretonode recover {MADE_BY[kind]}` wrote"
-    with path.open("rb") as file:
-        data = file.read(FILE_BYTES_MAX + 1)
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; {expected}") from None
     if len(data) > FILE_BYTES_MAX:
         raise ConfigError(f"{path} has over {FILE_BYTES_MAX} bytes; {expected}")
     try:

@@ -37,7 +37,12 @@ from cretonode.node.disk import NONCE_BYTES, in_incarnation, options_of
 from cretonode.node.node import Identity as NodeIdentity
 from cretonode.node.node import identify
 from cretonode.storage.datadir import DataDirectory, open_data_directory
-from cretonode.storage.errors import JournalDamaged, JournalMissing, JournalOutdated
+from cretonode.storage.errors import (
+    JournalDamaged,
+    JournalForeign,
+    JournalMissing,
+    JournalOutdated,
+)
 from cretonode.storage.identity import Identity
 from cretonode.storage.journal import JournalMarker
 from cretonode.storage.lock import lock_directory
@@ -327,21 +332,22 @@ def apply(node: StoppedNode, line: Sequence[Recovery]) -> Applied:
     for recovery in line[len(own) :]:
         _check_fits(node, recovery)
     promised = node.store.promised()
-    is_signer = promised == (number, digest_of(node.committee, line[-1]))
-    if promised is not None and promised[0] >= number and not is_signer:
+    has_signed = promised == (number, digest_of(node.committee, line[-1]))
+    if promised is not None and promised[0] >= number and not has_signed:
         raise ConfigError(
             f"this node has signed another recovery, to incarnation {promised[0]}, and with it "
             "promised to say nothing in any before; nothing was changed. Apply that one, or make a "
             "new plan with all nodes"
         )
-    if not is_signer and not can_rejoin(node.committee):
+    if not has_signed and not can_rejoin(node.committee):
         raise ConfigError(
             f"with {node.committee.size} validators each must sign the recovery before it applies "
             "it: run `cretonode recover sign`; nothing was changed"
         )
     stable = node.store.newest_checkpoint()
     records: list[Record] = [] if stable is None else [StableCheckpoint(stable)]
-    if not is_signer:
+    is_amnesiac = not has_signed or _has_been_in(node, number)
+    if is_amnesiac:
         records.append(AmnesiaBegun(secrets.token_bytes(NONCE_BYTES)))
 
     def enter(marker: JournalMarker) -> None:
@@ -349,7 +355,16 @@ def apply(node: StoppedNode, line: Sequence[Recovery]) -> Applied:
 
     encoded = [encode_record(record) for record in records]
     kept = renew_journal(node.directory, number, encoded, enter)
-    return Applied(number, is_new=True, is_amnesiac=not is_signer, kept=kept)
+    return Applied(number, is_new=True, is_amnesiac=is_amnesiac, kept=kept)
+
+
+def _has_been_in(node: StoppedNode, incarnation: Incarnation) -> bool:
+    """True when the journal shows that votes were cast in `incarnation`: the database is older."""
+    try:
+        node.directory.open_journal(incarnation).journal.close()
+    except (JournalForeign, JournalMissing, JournalDamaged):
+        return False
+    return True
 
 
 def _check_fits(node: StoppedNode, recovery: Recovery) -> None:

@@ -233,6 +233,21 @@ async def test_applying_twice_changes_nothing_and_forgives_no_lost_journal(
     assert promises.amnesia is not None, "lost in the new incarnation: amnesia as ever"
 
 
+async def test_an_old_database_beside_a_journal_of_the_new_incarnation_makes_an_amnesiac(
+    network: Network,
+) -> None:
+    """A copy from between signing and applying promises what was kept long ago."""
+    recovery = signed(network, planned(network, 0, 1, 2), 0, 1, 2)
+    database = Path(network.configs[0].storage.path)
+    shutil.copytree(database, database.with_name("copy"))
+    applied(network, recovery, 0)
+    shutil.rmtree(database)
+    database.with_name("copy").rename(database)
+    assert applied(network, recovery, 0).is_amnesiac
+    _, promises = await opened(network, 0)
+    assert promises.amnesia is not None
+
+
 def test_who_has_more_final_is_refused_and_told_what(network: Network) -> None:
     """A fork by recovery is never silent."""
     third = network.anchors[2].vertex
