@@ -1,14 +1,14 @@
 """More journals lost than n - q: the network stands, and `cretonode recover` restarts it."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import trio
+from click.testing import CliRunner
 
 from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
+from cretonode.cli.commands import cli
 from cretonode.cli.layout import GENESIS_FILE, make_testnet
 from cretonode.client import AsyncClient
 from cretonode.errors import ClientError
@@ -18,26 +18,21 @@ from integration.conftest import order_of, submit_final, transactions, wait_orde
 REASON_S = 30.0
 
 
-async def cretonode(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end."""
-    command = [sys.executable, "-m", "cretonode.cli.main", *map(str, arguments)]
-    return await trio.to_thread.run_sync(
-        lambda: subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    )
+def run(*arguments: object, code: int = 0) -> str:
+    """Run one command; return what it printed."""
+    result = CliRunner().invoke(cli, [*map(str, arguments)])
+    assert result.exit_code == code, (arguments, result.output)
+    return result.output
 
 
-async def done(*arguments: object) -> str:
-    """Run one command that must succeed; return what it printed."""
-    ended = await cretonode(*arguments)
-    assert ended.returncode == 0, (arguments, ended.stdout, ended.stderr)
-    return ended.stdout
+def done(*arguments: object) -> str:
+    """Run one command that must succeed."""
+    return run(*arguments)
 
 
-async def refused(*arguments: object) -> str:
-    """Run one command that must refuse; return the sentence."""
-    ended = await cretonode(*arguments)
-    assert ended.returncode == 2, (arguments, ended.stdout, ended.stderr)
-    return ended.stderr
+def refused(*arguments: object) -> str:
+    """Run one command that must refuse."""
+    return run(*arguments, code=2)
 
 
 async def wait_reason(node: NodeProcess, words: str) -> str:
@@ -55,22 +50,22 @@ async def wait_reason(node: NodeProcess, words: str) -> str:
             await trio.sleep(0.05)
 
 
-async def recovered(nodes: Sequence[NodeProcess], place: Path) -> Path:
+def recovered(nodes: Sequence[NodeProcess], place: Path) -> Path:
     """Propose, plan and sign on these stopped nodes; apply on them; return the recovery file."""
     genesis = place / GENESIS_FILE
     proposals = [place / f"{node.files.name}.proposal" for node in nodes]
     for node, path in zip(nodes, proposals, strict=True):
-        await done("recover", "propose", "--config", node.files.config_path, "--output", path)
+        done("recover", "propose", "--config", node.files.config_path, "--output", path)
     plan = place / "plan"
-    await done("recover", "plan", "--genesis", genesis, "--output", plan, *proposals)
+    done("recover", "plan", "--genesis", genesis, "--output", plan, *proposals)
     signed = [place / f"{node.files.name}.signed" for node in nodes]
     for node, path in zip(nodes, signed, strict=True):
         config = node.files.config_path
-        await done("recover", "sign", "--yes", "--config", config, "--output", path, plan)
+        done("recover", "sign", "--yes", "--config", config, "--output", path, plan)
     file = place / "recovery.json"
     for node in nodes:
         config = node.files.config_path
-        await done("recover", "apply", "--config", config, "--output", file, *signed)
+        done("recover", "apply", "--config", config, "--output", file, *signed)
     return file
 
 
@@ -114,10 +109,10 @@ async def test_a_network_that_forgot_everything_goes_on_with_all_that_was_final(
         reason = await wait_reason(cluster.nodes[0], "too many")
         assert "`cretonode recover`" in reason
         config = cluster.nodes[0].files.config_path
-        assert "in use by process" in await refused("recover", "propose", "--config", config)
+        assert "in use by process" in refused("recover", "propose", "--config", config)
         for node in cluster.running:
             node.kill()
-        await recovered(cluster.nodes, place)
+        recovered(cluster.nodes, place)
         for node in cluster.nodes:
             node.start()
         await cluster.wait_ready()
@@ -131,27 +126,31 @@ async def test_a_network_that_forgot_everything_goes_on_with_all_that_was_final(
 
 
 async def test_who_did_not_take_part_says_so_and_applies_later(place: Path) -> None:
-    """It goes on as an amnesiac; a journal lost in the new incarnation is amnesia as ever."""
+    """It goes on as an amnesiac, and so does one with a new disk."""
     async with open_cluster(make_testnet(place, size=4)) as cluster:
         known = await load(cluster)
         late = cluster.nodes[3]
         for node in cluster.nodes[:3]:
             forget(node)
-        file = await recovered(cluster.nodes[:3], place)
+        file = recovered(cluster.nodes[:3], place)
         for node in cluster.nodes:
             node.start()
         reason = await wait_reason(late, "missed a recovery")
         assert "in incarnation 0" in reason
         assert "recover apply" in reason
         config = late.files.config_path
-        assert "in use by process" in await refused("recover", "apply", "--config", config, file)
+        assert "in use by process" in refused("recover", "apply", "--config", config, file)
         late.kill()
-        assert "amnesiac" in await done("recover", "apply", "--config", config, file)
+        assert "amnesiac" in done("recover", "apply", "--config", config, file)
         late.start()
         await cluster.wait_ready()
         cluster.nodes[0].kill()
         await submit_final(late, transactions(20))  # three of four: its vote was needed
-        forget(cluster.nodes[0])
+        # Back with an empty disk: it fetches what both incarnations made final.
+        config = cluster.nodes[0].files.config_path
+        shutil.rmtree(cluster.nodes[0].files.directory / "data")
+        done("init", "--config", config)
+        done("recover", "apply", "--config", config, file)
         cluster.nodes[0].start()
         await cluster.wait_ready()
         orders = await wait_orders(cluster.nodes, len(known) + 20)

@@ -31,7 +31,6 @@ from cretonode.core.recovery_plan import JournalState, Plan, make_plan
 from cretonode.errors import ConfigError
 from cretonode.identifiers import short
 from cretonode.node.recovery import Applied, apply, open_stopped, propose, sign
-from cretonode.observability.logs import configure
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -71,7 +70,6 @@ def recover() -> None:
     stopped; then on each `propose`, on one `plan`, on each `sign` and `apply`, and `start`.
     docs/recover.md goes through it step by step.
     """
-    configure("warn", "console")  # what is said on the way to a started node is not asked for here
 
 
 @recover.command("propose")
@@ -288,9 +286,10 @@ def guarantee(plan: Plan, committee: Committee, genesis: Genesis) -> str:
     elif missing:
         lines.append(
             f"SOMETHING MAY BE LOST: of the vote journals {plan.whole} are whole; it takes "
-            f"{needed} to know of all that was final elsewhere. If {' or '.join(missing)} had more final than "
-            f"sequence {base}, its clients were told so, and it would be ordered anew, perhaps "
-            "otherwise; that validator is refused then. Get its proposal if there is any way to."
+            f"{needed} to know of all that was final elsewhere. If {' or '.join(missing)} had "
+            f"more final than sequence {base}, its clients were told so, and it would be ordered "
+            "anew, perhaps otherwise; that validator is refused then. Get its proposal if there is "
+            "any way to."
         )
     else:
         lines.append(

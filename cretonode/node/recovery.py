@@ -6,7 +6,7 @@ Source: docs/spec/durability.md, section 11; docs/recover.md.
 
 import secrets
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -79,7 +79,7 @@ class StoppedNode:
 @contextmanager
 def open_stopped(config: Config) -> Generator[StoppedNode]:
     """Yield a node that does not run. Raises: ConfigError, LockHeld, StorageError."""
-    identity = identify(config)
+    identity = identify(config, step=nullcontext)  # nothing is started, so nothing is logged
     genesis = identity.genesis
     owner = Identity(genesis.chain_id, genesis.hash, identity.secret.node_id)
     directory = open_data_directory(Path(config.node.data_dir), owner)

@@ -1,6 +1,6 @@
 """Recoveries and proposals as bytes: what the files of `cretonode recover` and the database hold.
 
-Pure. Source: docs/spec/wire.md, section 9.
+Pure. Source: docs/spec/wire.md, section 11.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Recoveries and proposals as bytes. Source: docs/spec/wire.md, section 9."""
+"""Recoveries and proposals as bytes. Source: docs/spec/wire.md, section 11."""
 
 import pytest
 from hypothesis import given, settings
