@@ -100,11 +100,7 @@ def make_plan(committee: Committee, proposals: Sequence[Proposal]) -> Plan:
     held = {vertex.hash: vertex for proposal in proposals for vertex in proposal.anchors}
     base, beyond = _highest_prepared(stands, held, proposals, history)
     _check_prefixes(base, held, proposals)
-    checkpoint = max(
-        (p.checkpoint for p in proposals if p.checkpoint is not None),
-        key=lambda certificate: certificate.sequence,
-        default=None,
-    )
+    checkpoint = _newest_stable(base, proposals)
     previous = history[-1].incarnation if history else Incarnation(0)
     number = max(previous, *(proposal.promised for proposal in proposals)) + 1
     if number > INCARNATION_MAX or len(history) >= RECOVERIES_MAX:
@@ -211,6 +207,21 @@ def _highest_prepared(
             )
         return position, tuple(beyond)
     return stands, tuple(beyond)
+
+
+def _newest_stable(base: Position, proposals: Sequence[Proposal]) -> CheckpointCertificate | None:
+    newest: CheckpointCertificate | None = None
+    for proposal in proposals:
+        found = proposal.checkpoint
+        if found is not None and found.sequence > base.sequence:
+            raise ConfigError(
+                f"validator {proposal.author} shows that a quorum executed up to sequence "
+                f"{found.sequence}, and no proposal proves more than {base.sequence}: what was "
+                "final is missing here. Get the proposals of others, or leave its proposal out"
+            )
+        if found is not None and (newest is None or found.sequence > newest.sequence):
+            newest = found
+    return newest
 
 
 def _check_prefixes(

@@ -249,7 +249,8 @@ def check_follows_untrusted(committee: Committee, recovery: Recovery) -> None:
             f"a recovery from incarnation {recovery.previous} to {recovery.incarnation}; "
             f"expected one from {current} to a later one"
         )
-    if not committee.origin.sequence <= recovery.base or recovery.final > recovery.base:
+    lowest = max(committee.origin.sequence, recovery.final, recovery.checkpoint)
+    if recovery.base < lowest:
         raise MalformedMessage(f"a recovery that begins at {recovery.base}, below what is final")
 
 

@@ -33,12 +33,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Network:
 
 
 @pytest.fixture
-def network(made: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
-    """The same network, its disks as they were made; files go into a directory of their own."""
-    shutil.rmtree(made.place)
-    shutil.copytree(made.place.with_name("saved"), made.place)
+def untouched(made: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
+    """The network for tests that change nothing; files go into a directory of their own."""
     monkeypatch.chdir(tmp_path)
     return made
+
+
+@pytest.fixture
+def network(untouched: Network) -> Network:
+    """The same network, its disks as they were made."""
+    shutil.rmtree(untouched.place)
+    shutil.copytree(untouched.place.with_name("saved"), untouched.place)
+    return untouched
 
 
 def run(*arguments: object, answer: str = "") -> Result:
@@ -214,12 +220,12 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize(("content", "complaint"), BAD.values(), ids=BAD.keys())
 def test_what_is_no_recovery_file_exits_with_2(
-    network: Network, content: bytes, complaint: str
+    untouched: Network, content: bytes, complaint: str
 ) -> None:
     Path("bad.json").write_bytes(content.replace(b"%s", b"cretonode recovery"))
     for command in (
-        ("apply", "--config", network.paths[3]),
-        ("show", "--genesis", network.genesis_path),
+        ("apply", "--config", untouched.paths[3]),
+        ("show", "--genesis", untouched.genesis_path),
     ):
         assert complaint in refused(*command, "bad.json")
 
@@ -235,19 +241,19 @@ PARTS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("content", "complaint"), PARTS.values(), ids=PARTS.keys())
-def test_what_is_no_plan_is_not_signed(network: Network, content: bytes, complaint: str) -> None:
+def test_what_is_no_plan_is_not_signed(untouched: Network, content: bytes, complaint: str) -> None:
     Path("bad.json").write_bytes(
         b'{"format": "cretonode recovery plan", "version": 1, "chain_id": "testnet", '
         b'"proposals": %s}' % content
     )
-    sign = ("sign", "--yes", "--config", network.paths[0], "bad.json")
+    sign = ("sign", "--yes", "--config", untouched.paths[0], "bad.json")
     assert complaint in refused(*sign)
-    with open_stopped(network.configs[0]) as stopped:
+    with open_stopped(untouched.configs[0]) as stopped:
         assert stopped.store.promised() is None
 
 
-def test_a_missing_file_is_named(network: Network) -> None:
-    told = refused("plan", "--genesis", network.genesis_path, "nowhere.json")
+def test_a_missing_file_is_named(untouched: Network) -> None:
+    told = refused("plan", "--genesis", untouched.genesis_path, "nowhere.json")
     assert "nowhere.json: cannot be read: No such file or directory; expected" in told
 
 

@@ -169,6 +169,10 @@ OTHER = replace(plan_of(*map_final(2, 0, 1, 2)).recovery)
             r"validator 0 holds a prepare certificate of sequence 6, view 1.*does not stand on",
         ),
         (
+            [proposal(0, 5, checkpoint=stable(8, DIGEST)), *map_final(5, 1, 2)],
+            r"a quorum executed up to sequence 8, and no proposal proves more than 5",
+        ),
+        (
             [proposal(0, 8, certified=4), *map_final(5, 1, 2)],
             r"validator 0 has final sequences up to 8, but its certificates prove 4",
         ),
@@ -202,6 +206,7 @@ OTHER = replace(plan_of(*map_final(2, 0, 1, 2)).recovery)
         "twice",
         "two certified anchors",
         "prepared beside what is final",
+        "a checkpoint above all",
         "ahead without a proof",
         "another chain below",
         "two lines of recoveries",
