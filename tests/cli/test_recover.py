@@ -246,9 +246,9 @@ def test_what_is_no_plan_is_not_signed(untouched: Network, content: bytes, compl
         b'{"format": "cretonode recovery plan", "version": 1, "chain_id": "testnet", '
         b'"proposals": %s}' % content
     )
-    sign = ("sign", "--yes", "--config", untouched.paths[0], "bad.json")
+    sign = ("sign", "--yes", "--config", untouched.paths[3], "bad.json")
     assert complaint in refused(*sign)
-    with open_stopped(untouched.configs[0]) as stopped:
+    with open_stopped(untouched.configs[3]) as stopped:
         assert stopped.store.promised() is None
 
 
