@@ -198,6 +198,7 @@ def _highest_prepared(
             beyond.append(position)
             continue
         line = _line(position.anchor, held, stands.sequence)
+        line[position.sequence] = position.anchor
         if line.get(stands.sequence) != stands.anchor:
             raise ConfigError(
                 f"validator {prepared[position]} holds a prepare certificate of sequence "
