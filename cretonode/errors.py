@@ -53,6 +53,14 @@ class KeyElsewhere(ConfigError):
     """Another process works with this node's key. Two would contradict each other."""
 
 
+class OtherIncarnation(PeerError):
+    """The peer is in another incarnation of the network: one of the two has missed a recovery."""
+
+    def __init__(self, text: str, incarnation: int) -> None:
+        super().__init__(text)
+        self.incarnation = incarnation  # the peer's
+
+
 class TurnedAway(ConnectionLost):
     """The peer has banned this node, and says why."""
 

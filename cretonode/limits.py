@@ -68,6 +68,13 @@ STEP_DOWN_MS: Final = 1_000  # between leaders that leave for one validator, dou
 STEP_DOWN_MS_MAX: Final = 600_000
 assert ATTEST_MS < REJOIN_REPEAT_MS
 
+# --- recovery (docs/spec/durability.md, section 11)
+INCARNATION_INDEXES: Final = 2**48  # vertex indexes that one author has in one incarnation
+INCARNATION_MAX: Final = 2**13
+RECOVERIES_MAX: Final = 16  # of one chain; their signatures are in every recovery file
+assert INDEX_AHEAD_MAX * 2 <= INCARNATION_INDEXES
+assert (INCARNATION_MAX + 1) * INCARNATION_INDEXES < ATTESTED_MAX
+
 assert WINDOW_DEFAULT % CHECKPOINT_INTERVAL_DEFAULT == 0
 assert WINDOW_DEFAULT >= 2 * CHECKPOINT_INTERVAL_DEFAULT, "a checkpoint must settle in time"
 assert DEDUP_WINDOW_DEFAULT >= WINDOW_DEFAULT

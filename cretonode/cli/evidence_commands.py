@@ -3,6 +3,8 @@
 import base64
 import binascii
 import json
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +14,12 @@ from cretonode.cli.ban_commands import JSON_OPTION, SOCKET_OPTION, attached
 from cretonode.cli.base import EXIT_FAILED, reported
 from cretonode.cli.node_commands import CONFIG_OPTION
 from cretonode.cli.output import plain, print_json, print_table
+from cretonode.cli.recover_files import read_applicable
 from cretonode.config.genesis import Genesis, read
+from cretonode.core.committee import Committee
 from cretonode.core.evidence import contradiction, described, words_of
 from cretonode.core.messages import Evidence
+from cretonode.core.recovery import Recovery
 from cretonode.crypto.signatures import VerifyingKey
 from cretonode.errors import BadSignature, ConfigError, MalformedMessage
 from cretonode.node.verification import check_evidence
@@ -114,17 +119,25 @@ def export(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The genesis document of the chain.",
 )
+@click.option(
+    "--recovery",
+    "recovery_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The recovery file, where the network was recovered (`recover export`).",
+)
 @JSON_OPTION
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @reported
-def verify(genesis_path: Path, file: Path, *, as_json: bool) -> None:
+def verify(genesis_path: Path, recovery_path: Path | None, file: Path, *, as_json: bool) -> None:
     """Check FILE against the genesis document alone. Exit code 0: it proves what it says.
 
-    1: it proves nothing. 2: the file or the genesis document cannot be read.
+    1: it proves nothing. 2: the file or the genesis document cannot be read. After a recovery, what
+    was signed in the new incarnation needs the recovery file as well.
     """
     genesis = read(genesis_path)
     piece = read_evidence(file)
-    problem = verdict_on(genesis, piece)
+    line = () if recovery_path is None else read_applicable(recovery_path, genesis)
+    problem = verdict_on(genesis, piece, line)
     known = piece.author < len(genesis.validators)
     name = genesis.validators[piece.author].name if known else f"validator {piece.author}"
     what = contradiction(piece.first, piece.second)
@@ -154,14 +167,21 @@ def verify(genesis_path: Path, file: Path, *, as_json: bool) -> None:
         raise SystemExit(EXIT_FAILED)
 
 
-def verdict_on(genesis: Genesis, piece: Evidence) -> str | None:
-    """Return why `piece` proves nothing on the chain of `genesis`; None when it does."""
+def verdict_on(
+    genesis: Genesis, piece: Evidence, recoveries: Sequence[Recovery] = ()
+) -> str | None:
+    """Return why `piece` proves nothing in any incarnation of the chain; None when it does."""
     keys = tuple(VerifyingKey(v.public_key) for v in genesis.validators)
-    try:
-        check_evidence(genesis.committee(), keys, genesis.crypto_mode, piece)
-    except (MalformedMessage, BadSignature) as error:
-        return str(error)
-    return None
+    committees = accumulate(recoveries, Committee.recovered, initial=genesis.committee())
+    problem = None
+    for committee in committees:
+        try:
+            check_evidence(committee, keys, genesis.crypto_mode, piece)
+        except (MalformedMessage, BadSignature) as error:
+            problem = str(error)
+        else:
+            return None
+    return problem
 
 
 def read_evidence(path: Path) -> Evidence:

@@ -209,7 +209,8 @@ class CatchUp:
         self._close()
         self.suppliers.served(asked.peer)
         self.ranges += 1
-        state.note_certified(found.certificate.view)
+        if not state.committee.is_past(found.certificate.sequence):
+            state.note_certified(found.certificate.view)
         for sequence, anchor in found.anchors:
             if state.final < sequence <= max(found.last, found.first):
                 own = found.certificate if sequence == found.certificate.sequence else None

@@ -17,8 +17,8 @@ from cretonode.core.messages import (
     VertexMessage,
     ViewChange,
     ViewChangeVote,
-    genesis_position,
 )
+from cretonode.core.recovery import incarnation_of
 from cretonode.dag.vertex import Vertex
 from cretonode.errors import MalformedMessage
 
@@ -73,6 +73,8 @@ def _check_headers_untrusted(committee: Committee, message: SlotHeaders) -> None
 
 def _check_vertex_untrusted(committee: Committee, vertex: Vertex) -> None:
     _check_author_untrusted(committee, vertex.author)
+    if incarnation_of(vertex.index) > committee.incarnations[vertex.author]:
+        raise MalformedMessage("a vertex of an incarnation that has not begun")
     if len(vertex.parents) > committee.size + 1:
         raise MalformedMessage("an anchor with more parents than authors")
 
@@ -93,7 +95,7 @@ def _check_proof_untrusted(
     committee: Committee, position: Position, certificate: PrepareCertificate | None
 ) -> None:
     if certificate is None:
-        if position != genesis_position(committee.genesis):
+        if position != committee.origin:
             raise MalformedMessage("a position without its prepare certificate")
         return
     if certificate.position != position:

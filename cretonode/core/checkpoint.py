@@ -27,7 +27,10 @@ class Checkpoints:
     _votes: dict[SequenceNumber, dict[ValidatorIndex, Checkpoint]] = field(default_factory=dict)
 
     def executed(self, sequence: SequenceNumber) -> None:
-        """State the digest when `sequence` is a checkpoint."""
+        """State the digest when `sequence` is a checkpoint, and not one of an incarnation past."""
+        committee = self.state.committee
+        if sequence == committee.origin.sequence:
+            self.state.low = max(self.state.low, sequence)  # q validators stopped there
         if sequence % self.state.committee.parameters.checkpoint_interval:
             return
         digest = self.state.log.root()
@@ -38,13 +41,17 @@ class Checkpoints:
         parameters = self.state.committee.parameters
         if len(self.own) > 2 * parameters.window // parameters.checkpoint_interval:
             del self.own[min(self.own)]
-        self.state.emit(Persist(SaidCheckpoint(sequence, digest)))
-        if not self.state.amnesiac:
-            self.state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=self.state.me)))
+        if not committee.is_past(sequence):
+            self._say(sequence, digest)
         expected = self.expected.pop(sequence, None)
         if expected is not None and sequence > self.state.low:
             self._settle(expected, digest)
         self._try_stable(sequence)
+
+    def _say(self, sequence: SequenceNumber, digest: Digest) -> None:
+        self.state.emit(Persist(SaidCheckpoint(sequence, digest)))
+        if not self.state.amnesiac:
+            self.state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=self.state.me)))
 
     def on_checkpoint(self, message: Checkpoint) -> None:
         """Count a vote."""

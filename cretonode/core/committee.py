@@ -3,9 +3,11 @@
 Source: Castro and Liskov, OSDI 1999 (PBFT), section 4; SPEC C2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from cretonode.core.messages import Position, genesis_position
+from cretonode.core.recovery import Recovery
 from cretonode.dag.vertex import Vertex
 from cretonode.errors import ConfigError
 from cretonode.identifiers import (
@@ -100,6 +102,7 @@ class Committee:
     validator_set: Digest  # hash of the validators' public keys, in order
     parameters: Parameters
     incarnations: tuple[Incarnation, ...]
+    recoveries: tuple[Recovery, ...] = ()  # in their order; see core.recovery
 
     def __post_init__(self) -> None:
         problems = self.parameters.problems(self.size)
@@ -117,6 +120,30 @@ class Committee:
     def quorum(self) -> int:
         """q: how many votes make a certificate."""
         return quorum_of(self.size, self.parameters.quorum_threshold)
+
+    @property
+    def origin(self) -> Position:
+        """What view 0 is open on: genesis, or what the last recovery fixed."""
+        return self.recoveries[-1].position if self.recoveries else genesis_position(self.genesis)
+
+    def incarnation_at(self, sequence: SequenceNumber, author: ValidatorIndex) -> Incarnation:
+        """Return the incarnation in which `author` signed what certifies `sequence`."""
+        for recovery in self.recoveries:
+            if sequence <= recovery.base:
+                return recovery.previous
+        return self.incarnations[author]
+
+    def is_past(self, sequence: SequenceNumber) -> bool:
+        """True for what an earlier incarnation decided: nothing is voted there any more."""
+        return sequence <= self.origin.sequence
+
+    def recovered(self, recovery: Recovery) -> "Committee":
+        """Return the committee as `recovery` goes on with it."""
+        return replace(
+            self,
+            incarnations=(recovery.incarnation,) * self.size,
+            recoveries=(*self.recoveries, recovery),
+        )
 
     @property
     def history_vertices_max(self) -> int:

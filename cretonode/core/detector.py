@@ -88,7 +88,7 @@ class Detector:
 
     def observe(self, sender: ValidatorIndex, message: Message) -> None:
         """Compare every statement in a verified message with what its author said before."""
-        if sender == self.state.me:
+        if sender == self.state.me or self._is_past(message):
             return
         match message:
             case PrePrepare() | Prepare() | Commit():
@@ -116,6 +116,12 @@ class Detector:
                     )
             case _:
                 pass
+
+    def _is_past(self, message: Message) -> bool:
+        """True for certificates of an earlier incarnation, whose views this one counts anew."""
+        if isinstance(message, CommitCertificate | CheckpointCertificate):
+            return self.state.committee.is_past(message.sequence)
+        return False
 
     def on_evidence(self, message: Evidence) -> None:
         """Believe evidence of a peer: both signatures were verified."""

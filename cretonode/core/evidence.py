@@ -183,7 +183,7 @@ def described(statement: Statement) -> str:
 
 def _position_words(position: Position) -> str:
     if position.view < 0:
-        return "genesis"
+        return "genesis" if position.sequence == 0 else f"the recovery at {position.sequence}"
     return f"(view {position.view}, sequence {position.sequence}, {short(position.anchor)})"
 
 

@@ -44,7 +44,8 @@ class Execution:
     def learn(self, certificate: CommitCertificate) -> None:
         """Take a valid commit certificate of any view."""
         state = self.state
-        state.note_certified(certificate.view)
+        if not state.committee.is_past(certificate.sequence):
+            state.note_certified(certificate.view)  # views count anew in each incarnation
         if certificate.sequence <= state.final:
             self._check_agrees(certificate)
             return
@@ -168,7 +169,7 @@ class Execution:
     def _halt(self, certificates: tuple[CommitCertificate, CommitCertificate]) -> None:
         """Halt for two certificates of one sequence; who signed both in one view is accused."""
         first, second = certificates
-        if first.view == second.view:
+        if first.view == second.view and not self.state.committee.is_past(first.sequence):
             again = {commit.author: commit for commit in commits_of(second)}
             for commit in commits_of(first):
                 if commit.author in again:

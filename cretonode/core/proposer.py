@@ -101,7 +101,7 @@ class Proposer:
             return False
         if self.ordering.accepted.get(SequenceNumber(following)) is not None:
             return False  # promised before a restart; the anchor is on its way here
-        if following == base.sequence + 1 and state.view > 0:
+        if following == base.sequence + 1 and (state.view > 0 or base.sequence > state.final):
             return True  # so that the base finalizes, even when there is nothing else to order
         if state.graph.held_by(state.me) >= AUTHOR_UNFINAL_MAX:
             return False

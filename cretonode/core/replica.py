@@ -48,11 +48,11 @@ from cretonode.core.messages import (
     Suspect,
     VertexMessage,
     ViewChange,
-    genesis_position,
 )
 from cretonode.core.ordering import Ordering
 from cretonode.core.proposer import Proposer
 from cretonode.core.records import OwnVertex
+from cretonode.core.recovery import index_before
 from cretonode.core.retransmission import Retransmission
 from cretonode.core.state import NEVER_MS, Restored, State, Timing
 from cretonode.core.suppliers import Suppliers
@@ -83,7 +83,10 @@ class Replica:
         for sequence, transaction_ids in restored.executed:
             dedup.begin(sequence)
             dedup.execute(transaction_ids)
-        genesis = genesis_position(committee.genesis)
+        origin = committee.origin
+        low = stable.sequence if stable is not None else SequenceNumber(0)
+        if restored.final.sequence >= origin.sequence:
+            low = max(low, origin.sequence)  # nothing is voted there any more
         self.state = State(
             committee=committee,
             me=me,
@@ -93,9 +96,9 @@ class Replica:
             dedup=dedup,
             log=MerkleLog(restored.log.size, restored.log.peaks),
             view=promises.view,
-            base=promises.base if promises.view > 0 else genesis,
+            base=promises.base if promises.view > 0 else origin,
             high=promises.high,
-            low=stable.sequence if stable is not None else SequenceNumber(0),
+            low=low,
             certified_view=promises.view,
             amnesiac=amnesia is not None,
         )
@@ -104,7 +107,8 @@ class Replica:
         self.execution = Execution(self.state, self.intake, self.checkpoints, restored.certificate)
         self.ordering = Ordering(self.state, self.intake, self.execution)
         self.views = Views(self.state, self.intake, self.ordering)
-        self.proposer = Proposer(self.state, self.ordering, promises.own_index)
+        own_index = max(promises.own_index, index_before(committee.incarnations[me]))
+        self.proposer = Proposer(self.state, self.ordering, own_index)
         self.retransmission = Retransmission(
             self.state,
             self.intake,

@@ -33,8 +33,9 @@ from cretonode.core.messages import (
     VertexMessage,
     ViewChange,
 )
+from cretonode.core.recovery import Recovery, incarnation_of
 from cretonode.crypto.canonical import Value, encode
-from cretonode.identifiers import PROTOCOL_VERSION, ValidatorIndex, View
+from cretonode.identifiers import PROTOCOL_VERSION, Incarnation, ValidatorIndex, View
 
 DOMAIN: Final = "cretonode"
 
@@ -52,7 +53,8 @@ def statement_of(committee: Committee, message: Statement) -> bytes:
     """Return the bytes that the author of `message` signs."""
     match message:
         case VertexMessage(vertex=vertex):
-            return _statement(committee, "vertex", vertex.author, vertex.hash)
+            of = incarnation_of(vertex.index)
+            return _of(committee, of, "vertex", vertex.author, vertex.hash)
         case PrePrepare():
             return _vote(committee, "pre-prepare", message)
         case Prepare():
@@ -77,6 +79,28 @@ def statement_of(committee: Committee, message: Statement) -> bytes:
             return _statement(committee, "attestation", message.author, *answered)
         case _:
             assert_never(message)
+
+
+def recovery_statement(committee: Committee, recovery: Recovery, author: ValidatorIndex) -> bytes:
+    """Return what `author`, of the incarnation before, signs of a recovery."""
+    return _of(
+        committee,
+        recovery.previous,
+        "recovery",
+        author,
+        committee.genesis,
+        recovery.incarnation,
+        [recovery.final, recovery.final_anchor],
+        [recovery.checkpoint, recovery.digest],
+        [recovery.base, recovery.base_anchor],
+    )
+
+
+def recovery_claims(committee: Committee, recovery: Recovery) -> Iterator[Claim]:
+    """Yield every signature that a recovery rests on."""
+    for vote in recovery.votes:
+        statement = recovery_statement(committee, recovery, vote.author)
+        yield Claim(vote.author, statement, vote.signature)
 
 
 def claims_of(committee: Committee, message: Message) -> Iterator[Claim]:
@@ -113,21 +137,38 @@ def claims_of(committee: Committee, message: Message) -> Iterator[Claim]:
 
 
 def _certificate_claims(committee: Committee, certificate: Certificate) -> Iterator[Claim]:
+    """Commits and checkpoints verify in the incarnation that decided their sequence.
+
+    Prepares do in the present one alone: positions of another one compare with nothing here.
+    """
+    sequence = certificate.sequence
     for vote in certificate.votes:
-        statement: Statement
+        author = vote.author
+        of = committee.incarnation_at(sequence, author)
         match certificate:
-            case PrepareCertificate(view=view, sequence=sequence, anchor=anchor):
+            case PrepareCertificate(view=view, anchor=anchor):
+                of = committee.incarnations[author]
                 # The leader never sends a prepare: its pre-prepare is one.
-                kind = PrePrepare if vote.author == committee.leader_of(view) else Prepare
-                statement = kind(view=view, sequence=sequence, anchor=anchor, author=vote.author)
-            case CommitCertificate(view=view, sequence=sequence, anchor=anchor):
-                statement = Commit(view=view, sequence=sequence, anchor=anchor, author=vote.author)
-            case CheckpointCertificate(sequence=sequence, digest=digest):
-                statement = Checkpoint(sequence=sequence, digest=digest, author=vote.author)
-        yield Claim(vote.author, statement_of(committee, statement), vote.signature)
+                kind = "pre-prepare" if author == committee.leader_of(view) else "prepare"
+                statement = _of(committee, of, kind, author, view, sequence, anchor)
+            case CommitCertificate(view=view, anchor=anchor):
+                statement = _of(committee, of, "commit", author, view, sequence, anchor)
+            case CheckpointCertificate(digest=digest):
+                statement = _of(committee, of, "checkpoint", author, sequence, digest)
+        yield Claim(author, statement, vote.signature)
 
 
 def _statement(committee: Committee, kind: str, author: ValidatorIndex, *fields: Value) -> bytes:
+    return _of(committee, committee.incarnations[author], kind, author, *fields)
+
+
+def _of(
+    committee: Committee,
+    incarnation: Incarnation,
+    kind: str,
+    author: ValidatorIndex,
+    *fields: Value,
+) -> bytes:
     return encode(
         [
             DOMAIN,
@@ -136,7 +177,7 @@ def _statement(committee: Committee, kind: str, author: ValidatorIndex, *fields:
             committee.validator_set,
             kind,
             author,
-            committee.incarnations[author],
+            incarnation,
             *fields,
         ]
     )

@@ -16,7 +16,6 @@ from cretonode.core.messages import (
     Suspect,
     ViewChange,
     ViewChangeVote,
-    genesis_position,
 )
 from cretonode.core.ordering import Ordering
 from cretonode.core.patience import Patience
@@ -199,7 +198,7 @@ class Views:
 
     def _say_view_change(self) -> None:
         state = self.state
-        high = state.high.position if state.high else genesis_position(state.committee.genesis)
+        high = state.high.position if state.high else state.committee.origin
         message = ViewChange(view=state.view, high=high, certificate=state.high, author=state.me)
         state.emit(Persist(SaidViewChange(message)), Say(message))
 

@@ -16,7 +16,7 @@ from cretonode.core.committee import Committee
 from cretonode.core.records import AmnesiaBegun, Promises, fold
 from cretonode.core.state import Restored
 from cretonode.dag.graph import genesis_vertex
-from cretonode.errors import StorageError
+from cretonode.errors import ConfigError, StorageError
 from cretonode.identifiers import NodeId, ValidatorIndex
 from cretonode.storage.amnesia import begin_again
 from cretonode.storage.backend import Compression, DatabaseOptions
@@ -30,6 +30,7 @@ from cretonode.storage.errors import (
 from cretonode.storage.identity import Identity
 from cretonode.storage.journal import Journal, Opened
 from cretonode.storage.lock import lock_directory
+from cretonode.storage.renewal import finish_renewal
 from cretonode.storage.rocksdb import RocksBackend
 from cretonode.storage.store import Store, open_store
 from cretonode.wire.records import decode_record, encode_record
@@ -48,6 +49,7 @@ class Disk:
     promises: Promises
     store: Store
     restored: Restored
+    committee: Committee  # in the incarnation that the database has entered
 
 
 @asynccontextmanager
@@ -94,6 +96,9 @@ def _open(
     backend = RocksBackend(Path(config.storage.path), options_of(config.storage))
     stack.callback(backend.close)
     store = open_store(backend, identity, committee.parameters)
+    committee = in_incarnation(committee, store)
+    check_promise(committee, store)
+    finish_renewal(directory, committee.incarnations[me], store.journal_marker())
     opened = _open_journal(directory, committee, me, store)
     stack.callback(opened.journal.close)
     stack.callback(store.sync)
@@ -111,7 +116,27 @@ def _open(
     restored = store.restore(genesis_vertex(committee.genesis), promises)
     # The performer folds on; the replica starts from its own copy.
     own = fold(decode_record(record) for record in opened.records)
-    return Disk(opened.journal, own, store, replace(restored, promises=promises))
+    restored = replace(restored, promises=promises)
+    return Disk(opened.journal, own, store, restored, committee)
+
+
+def in_incarnation(committee: Committee, store: Store) -> Committee:
+    """Return the committee after the recoveries that this node has applied."""
+    for recovery in store.recoveries():
+        committee = committee.recovered(recovery)
+    return committee
+
+
+def check_promise(committee: Committee, store: Store) -> None:
+    """Pass unless a recovery was signed here and not applied. Raises: ConfigError."""
+    promised, current = store.promised(), max(committee.incarnations)
+    if promised is not None and promised[0] > current:
+        raise ConfigError(
+            f"this node has signed a recovery to incarnation {promised[0]}, and with it promised "
+            f"to say nothing in incarnation {current} any more: run `cretonode recover apply` with "
+            "the signed files; or, when that recovery was given up, take part in another "
+            "(docs/recover.md)"
+        )
 
 
 def _open_journal(

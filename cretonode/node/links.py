@@ -22,8 +22,8 @@ from cretonode.core.messages import (
     VertexMessage,
 )
 from cretonode.core.reputation import Violation
-from cretonode.errors import BadSignature, MalformedMessage
-from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
+from cretonode.errors import BadSignature, MalformedMessage, OtherIncarnation
+from cretonode.identifiers import Incarnation, NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.network.frames import Priority
 from cretonode.network.peers import Peers
 from cretonode.network.quic_engine import CloseKind
@@ -61,12 +61,14 @@ class Links:
         on_violation: Callable[[ValidatorIndex, Violation, str], None],
     ) -> None:
         hello = hello_of(committee, software)
+        self.incarnation = max(committee.incarnations)
         self.channels = {
             ValidatorIndex(i): Channel(ValidatorIndex(i), node_id, hello)
             for i, node_id in enumerate(node_ids)
             if i != me
         }
         self.heard: dict[ValidatorIndex, tuple[View, SequenceNumber]] = {}  # by their own word
+        self.recovered: dict[ValidatorIndex, Incarnation] = {}  # who is in a later incarnation
         self.invalid_signatures = 0
         self._index_of = {node_id: ValidatorIndex(i) for i, node_id in enumerate(node_ids)}
         self._inbox = inbox
@@ -158,6 +160,7 @@ class Links:
             if priority is Priority.VOTES:
                 channel.greeted = True
                 self._silent.discard(index)
+                self.recovered.pop(index, None)
                 self._inbox.put_own(PeerConnected(index))
             return
         try:
@@ -194,9 +197,24 @@ class Links:
         """As `Channel.is_hello_untrusted`. Another hello is no misbehaviour, no hello at all is."""
         try:
             return channel.is_hello_untrusted(priority, frame)
+        except OtherIncarnation as error:
+            self._note_incarnation(channel.peer, Incarnation(error.incarnation))
+            raise
         except MalformedMessage as error:
             self._on_violation(channel.peer, Violation.MALFORMED, str(error))
             raise
+
+    def _note_incarnation(self, peer: ValidatorIndex, theirs: Incarnation) -> None:
+        """Remember, and log once, that a peer says it has been recovered and this node has not."""
+        if theirs > self.incarnation and self.recovered.get(peer) != theirs:
+            self.recovered[peer] = theirs
+            log.error(
+                "recovery_missed",
+                peer=peer,
+                theirs=theirs,
+                ours=self.incarnation,
+                remedy="get the recovery file from its operator; `cretonode recover apply FILE`",
+            )
 
     def _check_end(self, peer: ValidatorIndex, reason: str) -> None:
         """Note a connection that we ended for bytes below the frames: too long, not allowed."""

@@ -7,7 +7,7 @@ peers outlive the work. SPEC L1, L2.
 import random
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -106,19 +106,25 @@ async def run_node(
         node_id = identity.secret.node_id
         async with open_disk(config, identity.committee, identity.me, node_id) as disk:
             _log_step("storage", began_s)
+            identity = replace(identity, committee=disk.committee)
+            log.info("incarnation", number=max(disk.committee.incarnations))
             await _run_on_network(config, identity, disk, stop, on_started, join or assemble)
         root.cancel_scope.cancel()
 
 
-def identify(config: Config) -> Identity:
+def identify(
+    config: Config, *, step: Callable[[str], AbstractContextManager[object]] | None = None
+) -> Identity:
     """Read genesis and keys and find this node among the validators. Blocks.
 
+    `step`: what each part runs in; one that logs it, unless told otherwise.
     Raises: ConfigError, KeyStoreError.
     """
-    with _step("config"):
+    step = step or _step
+    with step("config"):
         genesis = read(Path(config.node.genesis_path))
         check_against(config, genesis)
-    with _step("keys"):
+    with step("keys"):
         secret = keystore.load(Path(config.crypto.key_path), _passphrase(config))
     me = genesis.index_of(secret.node_id)
     if me is None:

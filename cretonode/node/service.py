@@ -222,12 +222,27 @@ class Service:
         state = self.replica.state
         if state.halted:
             return "halted: see the log"
+        missed = self._recovery_missed()
+        if missed:
+            return missed
         if state.amnesiac:
             return amnesia_of(self.genesis, self.replica)
         lacking = self.quorum_lacking()
         if lacking:
             return lacking
         return self.progress.describe()
+
+    def _recovery_missed(self) -> str:
+        """Return who says that the network was recovered without this node; empty: too few."""
+        others = self.links.recovered
+        if len(others) <= self.replica.state.committee.faults:
+            return ""  # f of them may lie
+        names = ", ".join(self.genesis.validators[peer].name for peer in sorted(others))
+        return (
+            f"this node is in incarnation {self.links.incarnation}, and {names} in "
+            f"{max(others.values())}: it has missed a recovery. Stop it and run `cretonode recover "
+            "apply` with the recovery file of one of them (docs/recover.md)"
+        )
 
     def peers(self) -> tuple[PeerView, ...]:
         """See NodePort."""

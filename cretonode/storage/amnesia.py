@@ -42,27 +42,29 @@ def begin_again(
             journal.append_synced([first])
             marker = journal.marker
             journal.close()
-        _sync_directory(directory.path)
+        sync_directory(directory.path)
         # While the old one has its name, the marker must be the old one's: an old copy that was
         # put back would pass under the new one.
-        kept = _move_aside(directory.path)
+        kept = move_aside(directory.path, DAMAGED_PREFIX)
         remember(marker)
         fresh.rename(directory.path / JOURNAL_DIRECTORY)
-        _sync_directory(directory.path)
+        sync_directory(directory.path)
     return kept
 
 
-def _move_aside(path: Path) -> Path | None:
+def move_aside(path: Path, prefix: str) -> Path | None:
+    """Give the journal, if there is one, the next free name that starts with `prefix`."""
     old = path / JOURNAL_DIRECTORY
     if not old.exists() and not old.is_symlink():
         return None
-    kept = next(k for i in count(1) if not (k := path / f"{DAMAGED_PREFIX}{i}").exists())
+    kept = next(k for i in count(1) if not (k := path / f"{prefix}{i}").exists())
     old.rename(kept)
-    _sync_directory(path)
+    sync_directory(path)
     return kept
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make new names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from cretonode.core.effects import Retake
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import CheckpointCertificate, CommitCertificate, VertexMessage
+from cretonode.core.recovery import Recovery
 from cretonode.dag.graph import FinalVertex
 from cretonode.dag.payload import checked_ids_untrusted
 from cretonode.errors import CorruptionError, MalformedMessage
@@ -18,6 +19,7 @@ from cretonode.identifiers import (
     HASH_BYTES,
     Digest,
     Height,
+    Incarnation,
     SequenceNumber,
     ValidatorIndex,
     VertexHash,
@@ -45,6 +47,7 @@ from cretonode.storage.schema import (
     decode_vertex,
     encode_number,
 )
+from cretonode.wire.recovery import decode_recoveries_untrusted
 from cretonode.wire.stored import decode_certificate
 
 WALK_VERTICES_MAX: Final = 10_000  # of one walk along the edges, unless the caller says less
@@ -276,6 +279,26 @@ class Reader:
             raise CorruptionError(f"{self._where}: the journal marker has {len(value)} bytes")
         groups, chain = MARKER.unpack(value)
         return JournalMarker(groups, Digest(chain))
+
+    def recoveries(self) -> tuple[Recovery, ...]:
+        """Return the recoveries that this node has applied, in their order."""
+        value = self._state(StateKey.RECOVERIES)
+        if value is None:
+            return ()
+        try:
+            return decode_recoveries_untrusted(value)
+        except MalformedMessage as error:
+            raise CorruptionError(f"{self._where}: the recoveries: {error}") from None
+
+    def promised(self) -> tuple[Incarnation, Digest] | None:
+        """Return the newest recovery that was signed in this directory: number and digest."""
+        value = self._state(StateKey.PROMISED)
+        if value is None:
+            return None
+        if len(value) != MARKER.size:
+            raise CorruptionError(f"{self._where}: the promise has {len(value)} bytes")
+        number, digest = MARKER.unpack(value)
+        return Incarnation(number), Digest(digest)
 
     def indexed_sequence(self) -> SequenceNumber:
         """Return up to where the index of transactions reaches."""

@@ -62,6 +62,8 @@ class StateKey(StrEnum):
     INDEXED = "indexed"  # u64: transactions are indexed up to this sequence
     THINNED = "thinned"  # u64: certificates are thinned out up to this sequence
     JOURNAL = "journal"  # u64, hash: the journal had so many groups
+    RECOVERIES = "recoveries"  # the recoveries applied, in order: see wire.recovery
+    PROMISED = "promised"  # u64, hash: the newest recovery signed here, by its incarnation
 
 
 NEWEST_PREFIX: Final = b"newest/"  # in `state`: author u16 -> hash of its newest final vertex

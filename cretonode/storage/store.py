@@ -14,6 +14,7 @@ from cretonode.core import effects
 from cretonode.core.committee import Parameters
 from cretonode.core.messages import SlotHeaders, VertexMessage
 from cretonode.core.records import Promises
+from cretonode.core.recovery import Recovery
 from cretonode.core.state import Restored
 from cretonode.crypto.hashing import hash_of
 from cretonode.dag.graph import FinalVertex
@@ -21,6 +22,8 @@ from cretonode.dag.payload import unpack
 from cretonode.errors import CorruptionError, StorageError
 from cretonode.identifiers import (
     ChainId,
+    Digest,
+    Incarnation,
     NodeId,
     SequenceNumber,
     TransactionId,
@@ -33,6 +36,7 @@ from cretonode.storage.journal import JournalMarker
 from cretonode.storage.reader import Reader
 from cretonode.storage.restore import read_restored
 from cretonode.storage.schema import (
+    MARKER,
     SCHEMA_VERSION,
     Family,
     Place,
@@ -44,6 +48,7 @@ from cretonode.storage.schema import (
 from cretonode.storage.serving import read_headers
 from cretonode.storage.transactions import TransactionIndex, find_id
 from cretonode.storage.turn import Memory, Turn
+from cretonode.wire.recovery import encode_recoveries
 
 SEQUENCE_MAX: Final = SequenceNumber(2**63 - 1)
 
@@ -150,6 +155,19 @@ class Store(Reader):
         rows = Turn(self, self._memory, self.parameters.checkpoint_interval, self.backend.batch())
         rows.mark_journal(marker)
         self.backend.write(rows.batch)
+        self.sync()
+
+    def put_recoveries(self, recoveries: Sequence[Recovery], marker: JournalMarker) -> None:
+        """Enter the incarnation of the last one, with its new journal; synced, all or nothing."""
+        rows = Turn(self, self._memory, self.parameters.checkpoint_interval, self.backend.batch())
+        rows.mark_journal(marker)
+        rows.batch.put(Family.STATE, StateKey.RECOVERIES.encode(), encode_recoveries(recoveries))
+        self.backend.write(rows.batch)
+        self.sync()
+
+    def put_promise(self, incarnation: Incarnation, digest: Digest) -> None:
+        """Remember, synced, that a recovery is signed: nothing is said below its incarnation."""
+        self._put(Family.STATE, StateKey.PROMISED.encode(), MARKER.pack(incarnation, digest))
         self.sync()
 
     def delete_retake(self, vertex: VertexHash) -> None:

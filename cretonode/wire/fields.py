@@ -119,17 +119,17 @@ def list_untrusted(name: str, value: Value, high: int, low: int = 0) -> Sequence
 
 def position_value(position: Position) -> Value:
     """Return [view + 1, sequence, anchor], as it is signed: views move up, genesis is 0."""
-    assert (position.view == -1) == (position.sequence == 0), position
+    assert position.view == -1 or position.sequence > 0, position
     return [position.view + 1, position.sequence, position.anchor]
 
 
 def position_untrusted(value: Value) -> Position:
-    """Return a position, genesis' or a certified one."""
+    """Return a position: genesis', a recovery's or a certified one."""
     moved, sequence, anchor = items_untrusted("a position", value, 3)
     view = number_untrusted("the view of a position", moved, 0, NUMBER_MAX + 1) - 1
     number = sequence_untrusted(sequence, 0)
-    if (view == -1) != (number == 0):
-        raise MalformedMessage("a position with the view or the sequence of genesis, not both")
+    if view >= 0 and number == 0:
+        raise MalformedMessage("a position of a view with the sequence of genesis")
     return Position(View(view), number, VertexHash(hash_untrusted("anchor", anchor)))
 
 

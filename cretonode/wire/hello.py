@@ -9,7 +9,7 @@ from typing import Final
 
 from cretonode.core.committee import Committee
 from cretonode.crypto.canonical import decode_untrusted, encode
-from cretonode.errors import MalformedMessage, PeerError
+from cretonode.errors import MalformedMessage, OtherIncarnation, PeerError
 from cretonode.identifiers import (
     PROTOCOL_VERSION,
     ChainId,
@@ -138,7 +138,8 @@ def _check_incarnations(own: tuple[Incarnation, ...], theirs: tuple[Incarnation,
         )
     for validator, (ours, other) in enumerate(zip(own, theirs, strict=True)):
         if ours != other:
-            raise PeerError(
+            raise OtherIncarnation(
                 f"the peer knows incarnation {other} of validator {validator}, this node {ours}; "
-                "one of the two has missed a recovery"
+                "one of the two has missed a recovery",
+                other,
             )

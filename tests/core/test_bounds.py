@@ -290,6 +290,7 @@ ELSEWHERE: Final = {
     "node/links.py Links.channels": "one of each validator",
     "node/links.py Links.heard": "one of each validator",
     "node/links.py Links._index_of": "one of each validator",
+    "node/links.py Links.recovered": "one of each validator",
     "node/links.py Links._silent": "one of each validator",
     "node/progress.py Progress._samples": "a deque with a length",
     "node/retaker.py Retaker._retakes": "tests/core/test_bounds.py::own_batches",

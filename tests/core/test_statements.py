@@ -17,6 +17,7 @@ from cretonode.core.messages import (
     Status,
     Suspect,
 )
+from cretonode.core.recovery import index_before
 from cretonode.core.statements import Claim, claims_of, statement_of
 from cretonode.crypto.canonical import decode_untrusted
 from cretonode.crypto.hashing import hash_of
@@ -67,17 +68,31 @@ EVERY = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS
     [
         lambda c: replace(c, chain_id=ChainId("another")),
         lambda c: replace(c, validator_set=hash_of(b"other validators")),
-        lambda c: replace(
-            c, incarnations=tuple(Incarnation(int(i == 1)) for i in range(4))
-        ),  # of the author alone
     ],
-    ids=["chain", "validator set", "incarnation"],
+    ids=["chain", "validator set"],
 )
 def test_a_signature_is_worth_nothing_elsewhere(
     statement: Statement, other: Callable[[Committee], Committee]
 ) -> None:
     """SPEC K3."""
     assert statement_of(other(COMMITTEE), statement) != statement_of(COMMITTEE, statement)
+
+
+@pytest.mark.parametrize("kind", STATEMENTS.keys() - {"vertex"})
+def test_a_signature_is_worth_nothing_in_another_incarnation_of_its_author(kind: str) -> None:
+    """DESIGN 2: no vote of an old incarnation can count in the new one."""
+    statement = STATEMENTS[kind]
+    other = replace(COMMITTEE, incarnations=tuple(Incarnation(int(i == 1)) for i in range(4)))
+    assert statement_of(other, statement) != statement_of(COMMITTEE, statement)
+
+
+def test_the_index_of_a_vertex_tells_its_incarnation() -> None:
+    """So what is older than a recovery goes on in the graph, and no number is used twice."""
+    for number in (0, 1, 7):
+        later = anchor(1, index_before(Incarnation(number)) + 1)
+        fields = decode_untrusted(statement_of(COMMITTEE, later))
+        assert isinstance(fields, list)
+        assert fields[4:8] == ["vertex", 1, number, later.vertex.hash]
 
 
 @EVERY

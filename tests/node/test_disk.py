@@ -137,7 +137,7 @@ async def test_a_crash_on_the_way_into_amnesia_is_amnesia_again(
         return stepping
 
     with monkeypatch.context() as killing:
-        killing.setattr(amnesia, "_sync_directory", crash_after(amnesia._sync_directory))
+        killing.setattr(amnesia, "sync_directory", crash_after(amnesia.sync_directory))
         killing.setattr(Store, "put_journal_marker", crash_after(Store.put_journal_marker))
         killed = False
         try:

@@ -160,6 +160,12 @@ class Disk:
         self.journal_synced = 0
         self._forget_index()
 
+    def renew(self, records: list[Record]) -> None:
+        """Begin the journal of a new incarnation, and sync what is left of the database."""
+        self.journal = list(records)
+        self._forget_index()
+        self.sync()
+
     def holds(self, statement: Statement) -> bool:
         """True when the synced journal keeps a restarted node from contradicting `statement`."""
         self._index()
