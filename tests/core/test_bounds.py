@@ -228,10 +228,10 @@ ELSEWHERE: Final = {
     "core/attester.py Attester._allowances": "one of each validator",
     "core/bodies.py Bodies._by_hash": "tests/core/test_catch_up.py::"
     "test_headers_are_not_asked_for_without_end",
-    "core/bodies.py Bodies._order": "tests/core/test_catch_up.py::"
+    "core/bodies.py Bodies._order": "tests/core/test_bodies.py::"
     "test_no_more_than_the_window_is_asked_for_or_held",
     "core/bodies.py Bodies._unasked": "at most those of `_by_hash`",
-    "core/bodies.py Bodies._requests": "tests/core/test_catch_up.py::"
+    "core/bodies.py Bodies._requests": "tests/core/test_bodies.py::"
     "test_a_peer_has_no_more_than_its_requests_under_way",
     "core/bodies.py Request.lacking": "at most FETCH_HASHES_MAX: what one request names",
     "core/catch_up.py Asked.unsure": "parents that the headers of one answer name",

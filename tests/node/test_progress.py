@@ -5,7 +5,7 @@ from cretonode.node.batcher import Batcher
 from cretonode.node.finality import Finality
 from cretonode.node.progress import Progress
 from tests.core.replicas import committed
-from tests.core.test_catch_up import BODIES, CHAIN, Network, behind, headers
+from tests.core.catching_up import BODIES, CHAIN, Network, behind, headers
 
 
 def progress(gap: int) -> tuple[Progress, Network]:
