@@ -113,7 +113,7 @@ async def snapshot(cluster: Cluster) -> list[dict[str, float]]:
                     "final": status["final"],
                     "view": status["view"],
                     "bytes_out": metric(metrics, "cretoai_network_bytes_sent"),
-                    "cpu_s": _cpu_s(node),
+                    "cpu_s": cpu_s(node),
                     "rss_mb": _peak_rss_mb(node),
                 }
             )
@@ -192,7 +192,8 @@ def metric(text: str, name: str) -> float:
     raise KeyError(name)
 
 
-def _cpu_s(node: NodeProcess) -> float:
+def cpu_s(node: NodeProcess) -> float:
+    """Return the processor time that a running node has used, all threads together."""
     assert node.process is not None
     fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS

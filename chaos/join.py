@@ -12,6 +12,7 @@ from typing import Final
 import trio
 
 from bench.load import random_transactions
+from bench.throughput import cpu_s
 from chaos.evidence import read_log
 from chaos.kill import load_figures
 from chaos.stage import LEVEL_SEQUENCES, Run, Stage, open_stage
@@ -51,6 +52,7 @@ class Joining:
     grown: int = 0  # transactions, from its start until it was level
     peak_rss_mb: float = 0.0
     reports: int = 0  # of its progress, in its status
+    cpu_s: dict[str, float] = field(default_factory=dict)  # of each node, meanwhile
 
 
 async def join(run: Run) -> None:
@@ -122,6 +124,7 @@ async def bring_in(run: Run, stage: Stage, node: NodeProcess) -> Joining:
         before = await client.status()
         joining.head_at_start = before.final
         joining.transactions_at_start = before.executed_transactions
+        cpu_before_s = {each.files.name: cpu_s(each) for each in stage.cluster.running}
         joining.began_s = trio.current_time()
         node.start()
         run.say(f"{node.files.name} starts; the others are at sequence {before.final}")
@@ -140,6 +143,10 @@ async def bring_in(run: Run, stage: Stage, node: NodeProcess) -> Joining:
             await until(is_level, limit_s=JOIN_S_MAX, what=name)
             nursery.cancel_scope.cancel()
         joining.level_s = trio.current_time() - joining.began_s
+        joining.cpu_s = {
+            each.files.name: cpu_s(each) - cpu_before_s.get(each.files.name, 0.0)
+            for each in stage.cluster.running
+        }
         after = await client.status()
         joining.grown = after.executed_transactions - before.executed_transactions
     stage.load.up.append(node)
@@ -232,6 +239,8 @@ def _measure(run: Run, stage: Stage, joining: Joining, built_s: float, ended_s: 
         "ratio_to_offered": best / offered,
         "ratio_to_growth": best / growth if growth else None,
         "newcomer_peak_rss_mb": joining.peak_rss_mb,
+        "cpu_s_until_level": joining.cpu_s,
+        "newcomer_cpu_us_per_transaction": joining.cpu_s[joining.node.files.name] / fetched * 1e6,
         "load": load_figures(stage),
     }
 

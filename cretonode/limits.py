@@ -41,6 +41,7 @@ HEADERS_BYTES_MAX: Final = 1024 * 1024  # of them together, encoded
 HEADERS_AHEAD_MAX: Final = 1024  # certified and not handed on: then no range is asked for
 FETCH_BYTES_MAX: Final = 1024 * 1024  # asked of one peer at once, unless one vertex is larger
 FETCH_REQUESTS_MAX: Final = 2  # of one peer under way, so that it never waits for the next
+FETCH_REQUESTS_ALL: Final = 6  # of all peers that did not fail, when fewer than three share them
 FETCH_WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024  # asked for, or here and not handed on
 LOOKUP_HASHES_MAX: Final = 256
 FINAL_RECALLED_MAX: Final = 4096  # final vertices that old parents brought back into memory

@@ -3,7 +3,8 @@
 A header says how large its payload is, so what is under way or waits for its turn is counted in
 bytes before it is asked for. Each request goes to one peer, which may not fall silent and has its
 time as a whole: trickling does not prolong it for long. What came late or from another is taken
-all the same, since its hash proves it.
+all the same, since its hash proves it. What a doubted peer is asked for, a trusted one is asked for
+as well: nothing waits for who failed before.
 """
 
 import heapq
@@ -45,6 +46,7 @@ class Request:
     lacking: set[VertexHash]
     asked_ms: int
     limit_ms: int  # by then it must be whole
+    spare: bool = False  # others are asked for the same: it counts only what this peer sends
 
 
 @dataclass(slots=True)
@@ -94,15 +96,17 @@ class Bodies:
 
     def on_vertex(self, sender: ValidatorIndex, message: VertexMessage) -> bool:
         """Take a vertex that was waited for; False when it was not."""
-        body = self._by_hash.get(message.vertex.hash)
+        vertex = message.vertex.hash
+        for request in self._requests:
+            if sender == request.peer and vertex in request.lacking:
+                self.suppliers.heard(sender)
+                request.lacking.discard(vertex)
+        body = self._by_hash.get(vertex)
         if body is None or body.message is not None:
             return False
         body.message, body.sender = message, sender
-        self.suppliers.heard(sender)
         self.fetched += 1
         self.fetched_bytes += body.bytes
-        for request in self._requests:
-            request.lacking.discard(message.vertex.hash)
         self._hand_on()
         return True
 
@@ -110,6 +114,10 @@ class Bodies:
         """Give up what took too long, and ask for as much as there is room for."""
         self._hand_on()
         self._review()
+        self._ask_for_more()
+        self._try_doubted()
+
+    def _ask_for_more(self) -> None:
         while self._unasked:
             body = self._next_unasked()
             if body is None:
@@ -152,7 +160,8 @@ class Bodies:
         kept: list[Request] = []
         for request in self._requests:
             peer = request.peer
-            request.lacking = {vertex for vertex in request.lacking if self.lacks(vertex)}
+            if not request.spare:
+                request.lacking = {vertex for vertex in request.lacking if self.lacks(vertex)}
             is_late = state.now_ms >= self._deadline_ms(request)
             if request.lacking and peer in state.connected and not is_late:
                 kept.append(request)
@@ -165,9 +174,42 @@ class Bodies:
                 self.failures += 1
                 self.suppliers.failed(peer)
                 state.emit(Refuse(peer, Reason.TOO_SLOW))
+            self._ask_again(request)
+        self._requests = kept
+        for request in kept:
+            if self.suppliers.is_doubted(request.peer) and self._has_trusted(request):
+                self._ask_again(request)
+                request.spare = True
+
+    def _ask_again(self, request: Request) -> None:
+        """Let others be asked for what `request` lacks, unless they are already."""
+        if not request.spare:
             for vertex in sorted(request.lacking):
                 heapq.heappush(self._unasked, (self._by_hash[vertex].rank, vertex))
-        self._requests = kept
+
+    def _has_trusted(self, request: Request) -> bool:
+        """True when a trusted peer has all that `request` lacks."""
+        if request.spare:
+            return False
+        return self.suppliers.has_trusted(max(self._by_hash[v].sequence for v in request.lacking))
+
+    def _try_doubted(self) -> None:
+        """Ask who failed, and has rested, for what a trusted peer was asked for last."""
+        for request in reversed(self._requests):
+            if request.spare or not request.lacking or self.suppliers.is_doubted(request.peer):
+                continue
+            bodies = sorted((self._by_hash[v] for v in request.lacking), key=lambda b: -b.rank)
+            peer = self.suppliers.on_trial(bodies[0].sequence)
+            if peer is None:
+                return
+            size, fitting = 0, list[Body]()
+            for body in bodies:
+                size += body.bytes
+                if fitting and size > self.suppliers.bytes_max(peer):
+                    break
+                fitting.append(body)
+            self._send_request(peer, fitting, spare=True)
+            return
 
     def _deadline_ms(self, request: Request) -> int:
         """Silence ends a request early; a trickle prolongs it only so far."""
@@ -188,11 +230,13 @@ class Bodies:
         return not self._window_bytes or self._window_bytes + body.bytes <= FETCH_WINDOW_BYTES_MAX
 
     def _ask(self, peer: ValidatorIndex) -> None:
-        bodies = list(self._take(peer))
+        self._send_request(peer, list(self._take(peer)), spare=False)
+
+    def _send_request(self, peer: ValidatorIndex, bodies: list[Body], *, spare: bool) -> None:
         hashes = tuple(body.vertex.hash for body in bodies)
         now_ms = self.state.now_ms
         limit_ms = now_ms + self.suppliers.limit_ms(peer, sum(body.bytes for body in bodies))
-        self._requests.append(Request(peer, set(hashes), now_ms, limit_ms))
+        self._requests.append(Request(peer, set(hashes), now_ms, limit_ms, spare))
         self.suppliers.asked(peer)
         self.state.send(peer, FetchVertices(hashes=hashes))
 

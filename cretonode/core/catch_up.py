@@ -182,7 +182,7 @@ class CatchUp:
 
     def _ask(self, first: SequenceNumber) -> None:
         state = self.state
-        peer = self.suppliers.choose(first)
+        peer = self.suppliers.choose(first, spare=1)  # small, and all that follows waits for it
         if peer is None:
             return
         bottom = self._top[1] if self._top else state.chain.final.hash
@@ -198,10 +198,16 @@ class CatchUp:
         asked, state = self._asked, self.state
         if asked is None:
             return
+        is_waited_for = asked.found is None
         if asked.peer not in state.connected or state.final >= asked.first + FETCH_SLOTS_MAX:
             self._close()
-        elif asked.found is None and state.now_ms >= asked.deadline_ms:
+        elif is_waited_for and self.suppliers.is_doubted(asked.peer) and self._has_trusted(asked):
+            self._close()  # one that did not fail before is that far by now
+        elif is_waited_for and state.now_ms >= asked.deadline_ms:
             self._fail(Reason.TOO_SLOW)
+
+    def _has_trusted(self, asked: Asked) -> bool:
+        return self.suppliers.has_trusted(asked.first)
 
     def _take(self, asked: Asked, found: CertifiedRange) -> None:
         """Believe a range: its anchors are final as soon as they are here."""

@@ -1,14 +1,15 @@
 """Whom to ask next: every peer that is far enough, those that failed last.
 
-A peer that lied, stalled or trickled costs one timeout; then it is left alone for a while that
-doubles with each failure, and gets its turn only while nobody better is free.
+A peer that lied, stalled or trickled costs one timeout. From then on it is *doubted* while another
+did better: nothing depends on it. It is left alone for a while that doubles with each failure, and
+then tried with what a trusted one is asked for as well, so that its next failure costs nothing.
 """
 
 from dataclasses import dataclass, field
 
 from cretonode.core.state import State
 from cretonode.identifiers import SequenceNumber, ValidatorIndex
-from cretonode.limits import FETCH_BYTES_MAX, FETCH_REQUESTS_MAX
+from cretonode.limits import FETCH_BYTES_MAX, FETCH_REQUESTS_ALL, FETCH_REQUESTS_MAX
 
 FAILURES_MAX = 6  # the pause grows to at most 64 times the patience
 PATIENCE_DOUBLINGS_MAX = 3
@@ -47,8 +48,7 @@ class Suppliers:
 
         While one does well, the others get no more time: what they owe holds up all that follows.
         """
-        fewest = min((self._record(p).failures for p in self.state.connected), default=0)
-        return self.patience_ms << min(fewest, PATIENCE_DOUBLINGS_MAX)
+        return self.patience_ms << min(self._failures_min(), PATIENCE_DOUBLINGS_MAX)
 
     def limit_ms(self, peer: ValidatorIndex, size: int) -> int:
         """How long an answer of `size` bytes may take as a whole, behind those asked for before."""
@@ -63,24 +63,30 @@ class Suppliers:
         """Note that something it was asked for came from `peer`."""
         self._record(peer).heard_ms = self.state.now_ms
 
-    def choose(self, sequence: SequenceNumber) -> ValidatorIndex | None:
-        """Return whom to ask for what `sequence` ordered; None while nobody is free."""
-        state = self.state
-        able = [peer for peer in sorted(state.connected) if self.finals.get(peer, 0) >= sequence]
-        rested = [p for p in able if self._record(p).paused_until_ms <= state.now_ms]
+    def is_doubted(self, peer: ValidatorIndex) -> bool:
+        """True when `peer` failed more often than some other that is connected."""
+        return self._record(peer).failures > self._failures_min()
+
+    def choose(self, sequence: SequenceNumber, *, spare: int = 0) -> ValidatorIndex | None:
+        """Return whom to ask for what `sequence` ordered; None while nobody is free.
+
+        `spare`: so many more requests than usual may be under way. A doubted one is chosen only
+        when no trusted one is that far: busy ones are waited for.
+        """
+        able = self._able(sequence)
+        trusted = [peer for peer in able if not self.is_doubted(peer)]
+        rested = [peer for peer in able if self._is_rested(peer)]
         # When all have failed, the way to some of them may be slow: none is given up for good.
-        free = [p for p in rested or able if self._record(p).under_way < FETCH_REQUESTS_MAX]
-        if not free:
-            return None
-        size = state.committee.size
-        return min(
-            free,
-            key=lambda p: (
-                self._record(p).failures,
-                self._record(p).under_way,
-                (p - self._turn) % size,
-            ),
-        )
+        return self._freest(trusted or rested or able, self._requests_max(len(trusted)) + spare)
+
+    def on_trial(self, sequence: SequenceNumber) -> ValidatorIndex | None:
+        """Return a doubted peer that has rested: to be asked for what a trusted one owes, too."""
+        doubted = [peer for peer in self._able(sequence) if self.is_doubted(peer)]
+        return self._freest([peer for peer in doubted if self._is_rested(peer)], 1)
+
+    def has_trusted(self, sequence: SequenceNumber) -> bool:
+        """True when a peer that is not doubted says that it has what `sequence` ordered."""
+        return any(not self.is_doubted(peer) for peer in self._able(sequence))
 
     def bytes_max(self, peer: ValidatorIndex) -> int:
         """Return how much to ask `peer` for at once: less after each failure, for a slow way."""
@@ -118,6 +124,32 @@ class Suppliers:
             if record.paused_until_ms > self.state.now_ms and peer in self.state.connected
         ]
         return min(pauses, default=None)
+
+    def _able(self, sequence: SequenceNumber) -> list[ValidatorIndex]:
+        return [p for p in sorted(self.state.connected) if self.finals.get(p, 0) >= sequence]
+
+    def _is_rested(self, peer: ValidatorIndex) -> bool:
+        return self._record(peer).paused_until_ms <= self.state.now_ms
+
+    def _failures_min(self) -> int:
+        return min((self._record(peer).failures for peer in self.state.connected), default=0)
+
+    @staticmethod
+    def _requests_max(trusted: int) -> int:
+        """How many requests one peer may have under way: more when few share the work."""
+        return max(FETCH_REQUESTS_MAX, FETCH_REQUESTS_ALL // max(1, trusted))
+
+    def _freest(self, peers: list[ValidatorIndex], requests_max: int) -> ValidatorIndex | None:
+        free = [peer for peer in peers if self._record(peer).under_way < requests_max]
+        return min(
+            free,
+            key=lambda p: (
+                self._record(p).failures,
+                self._record(p).under_way,
+                (p - self._turn) % self.state.committee.size,
+            ),
+            default=None,
+        )
 
     def _record(self, peer: ValidatorIndex) -> Record:
         return self._records.setdefault(peer, Record())

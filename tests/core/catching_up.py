@@ -3,11 +3,17 @@
 The replica is validator 1 of 4; 0, 2 and 3 say how far they are.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cretonode.core.effects import Effect, Finalize, Lookup, Reason, Refuse, Say, Send
 from cretonode.core.events import PeerConnected
-from cretonode.core.messages import FetchSlots, FetchVertices, SlotHeaders, VertexMessage
+from cretonode.core.messages import (
+    FetchSlots,
+    FetchVertices,
+    Message,
+    SlotHeaders,
+    VertexMessage,
+)
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
 from tests.core.replicas import (
     ROOT,
@@ -36,7 +42,7 @@ def chain_of(count: int) -> list[list[VertexMessage]]:
     return found
 
 
-CHAIN = chain_of(200)
+CHAIN = chain_of(600)
 
 
 BODIES = {message.vertex.hash: message for slot in CHAIN for message in slot}
@@ -127,3 +133,73 @@ class Network:
                 return self.tested.hear(*(BODIES[h] for h in hashes), sender=peer)
             case _:
                 return []
+
+
+@dataclass
+class PacedNetwork:
+    """Peers that answer one request after the other, each after a while, while the chain grows.
+
+    `lying` peers cut ranges and send no vertices; `silent` ones answer nothing.
+    """
+
+    tested: Driven
+    head: int
+    silent: set[int] = field(default_factory=set)
+    lying: set[int] = field(default_factory=set)
+    answer_ms: int = 40
+    growth_ms: int = 100  # from one sequence to the next
+    asked: list[tuple[int, FetchSlots | FetchVertices]] = field(default_factory=list)
+    _answers: list[tuple[int, int, FetchSlots | FetchVertices]] = field(default_factory=list)
+    _free_ms: dict[int, int] = field(default_factory=dict)
+    _said_ms: int = 0
+
+    def play(self, effects: list[Effect], *, ms: int) -> None:
+        """Let `ms` pass, ten at a time."""
+        self._take(effects)
+        for _ in range(ms // 10):
+            self._take(self.tested.wait(10))
+            self._take(self._answer_due())
+            if self.tested.now_ms // self.growth_ms > (self.tested.now_ms - 10) // self.growth_ms:
+                self._take(self._grow())
+
+    def _grow(self) -> list[Effect]:
+        self.head = min(self.head + 1, len(CHAIN))
+        effects = self.tested.hear(committed(0, CHAIN[self.head - 1][-1]))
+        if self.tested.now_ms >= self._said_ms + 1_000:
+            self._said_ms = self.tested.now_ms
+            for peer in (0, 2, 3):
+                effects += self.tested.hear(status_of(final=self.head), sender=peer)
+        return effects
+
+    def _take(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Lookup):
+                self._take(self.tested.step(self.tested.looked_up(effect)))
+            elif isinstance(effect, Say):
+                self._take(self.tested.come_back([effect]))
+            elif isinstance(effect, Send):
+                self._ask(effect.peer, effect.message)
+
+    def _ask(self, peer: int, message: Message) -> None:
+        if isinstance(message, FetchSlots | FetchVertices):
+            self.asked.append((peer, message))
+            free_ms = max(self.tested.now_ms, self._free_ms.get(peer, 0)) + self.answer_ms
+            self._free_ms[peer] = free_ms
+            self._answers.append((free_ms, peer, message))
+
+    def _answer_due(self) -> list[Effect]:
+        due = [answer for answer in self._answers if answer[0] <= self.tested.now_ms]
+        self._answers = [answer for answer in self._answers if answer[0] > self.tested.now_ms]
+        effects: list[Effect] = []
+        for _, peer, message in due:
+            if peer in self.silent:
+                continue
+            if isinstance(message, FetchVertices):
+                if peer not in self.lying:
+                    effects += self.tested.hear(*(BODIES[h] for h in message.hashes), sender=peer)
+                continue
+            answer = headers(message.first, min(message.count, self.head - message.first + 1))
+            if peer in self.lying:
+                answer = replace(answer, headers=answer.headers[1:])
+            effects += self.tested.hear(answer, sender=peer)
+        return effects

@@ -3,10 +3,12 @@
 from cretonode.core.effects import Effect, Reason, Refuse
 from cretonode.core.events import PeerConnected, PeerSilent
 from cretonode.core.messages import SlotHeaders
+from cretonode.core.suppliers import Suppliers
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
 from cretonode.limits import (
     FETCH_BYTES_MAX,
     FETCH_HASHES_MAX,
+    FETCH_REQUESTS_ALL,
     FETCH_REQUESTS_MAX,
     FETCH_WINDOW_BYTES_MAX,
     SIGNATURE_BYTES,
@@ -131,6 +133,14 @@ def test_no_more_than_the_window_is_asked_for_or_held() -> None:
 
 
 def test_a_peer_has_no_more_than_its_requests_under_way() -> None:
-    tested, _ = behind(0, gap=200)
-    effects = tested.hear(headers(1, 64), sender=0)
-    assert len(fetches(effects)) + len(requests(effects)) <= FETCH_REQUESTS_MAX
+    """Six in all, two at least; the small request for the next range does not wait for them."""
+    for ahead, most in (((0,), 6), ((0, 2), 3), ((0, 2, 3), 2)):
+        assert most == max(FETCH_REQUESTS_MAX, FETCH_REQUESTS_ALL // len(ahead))
+        finals = {ValidatorIndex(peer): SequenceNumber(200) for peer in ahead}
+        suppliers = Suppliers(behind()[0].replica.state, finals)
+        asked: list[int] = []
+        while (peer := suppliers.choose(SequenceNumber(1))) is not None:
+            suppliers.asked(peer)
+            asked.append(peer)
+        assert sorted(asked) == sorted(ahead * most)
+        assert suppliers.choose(SequenceNumber(1), spare=1) in ahead

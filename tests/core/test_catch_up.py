@@ -172,7 +172,7 @@ def test_headers_are_not_asked_for_without_end() -> None:
 
 def test_few_certificates_are_kept_while_far_behind() -> None:
     tested, _ = behind(0)
-    for slot in CHAIN[100:]:
+    for slot in CHAIN[100:200]:
         tested.hear(committed(0, slot[-1]))
     assert len(tested.replica.execution.waiting) <= BEHIND_SEQUENCES
     assert tested.replica.catch_up.target == 200

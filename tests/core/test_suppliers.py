@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 from cretonode.core.effects import Reason, Refuse
-from cretonode.core.messages import SlotHeaders
-from cretonode.identifiers import SequenceNumber, ValidatorIndex
-from cretonode.limits import FETCH_BYTES_MAX
+from cretonode.core.messages import FetchSlots, FetchVertices, SlotHeaders
+from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
+from cretonode.limits import BEHIND_SEQUENCES, FETCH_BYTES_MAX
 from tests.core.catching_up import (
+    CHAIN,
     PATIENCE_MS,
     Network,
+    PacedNetwork,
     behind,
     fetches,
     headers,
@@ -16,6 +18,7 @@ from tests.core.catching_up import (
     requests,
 )
 from tests.core.replicas import of
+from tests.core.test_retransmission import status_of
 
 
 def test_a_stalling_peer_costs_one_timeout_and_the_next_one_is_asked() -> None:
@@ -71,3 +74,62 @@ def test_a_peer_with_nothing_to_give_is_not_blamed() -> None:
     effects = tested.hear(nothing, sender=0)
     assert requests(effects) == [(2, 1, 64)]
     assert not of(effects, Refuse)
+
+
+# --- who is doubted
+
+
+def test_who_failed_holds_up_nothing_while_another_does_well() -> None:
+    """A liar and a staller cost a timeout each, however long the way and however fast it grows."""
+    tested, effects = behind(0, 2, 3, gap=300)
+    network = PacedNetwork(tested, head=300, lying={0}, silent={2})
+    network.play(effects, ms=2 * PATIENCE_MS)
+    failed = {peer for peer, _ in refusals(tested.everything)}
+    assert failed == {0, 2}, "each has had its chance"
+    network.play([], ms=2_000)
+    assert network.head - tested.replica.state.final < BEHIND_SEQUENCES
+    furthest = 0
+    for _ in range(200):
+        network.play([], ms=100)
+        furthest = max(furthest, network.head - tested.replica.state.final)
+    assert furthest <= BEHIND_SEQUENCES + 2, "it stays level"
+    assert network.head < len(CHAIN), "the chain grew all the time"
+
+
+def test_who_failed_is_asked_only_for_what_a_trusted_one_is_asked_for_as_well() -> None:
+    tested, effects = behind(0, 2, 3, gap=300)
+    suppliers = tested.replica.catch_up.suppliers
+    suppliers.failed(ValidatorIndex(2))
+    suppliers._record(ValidatorIndex(2)).paused_until_ms = 0
+    network = PacedNetwork(tested, head=300, silent={2}, growth_ms=1_000_000)
+    network.play(effects, ms=PATIENCE_MS)
+    assert tested.replica.state.final == 300, "without a timeout"
+    assert all(isinstance(m, FetchVertices) for peer, m in network.asked if peer == 2)
+    trusted = {h for peer, m in network.asked if peer != 2 for h in hashes_of(m)}
+    doubted = {h for peer, m in network.asked if peer == 2 for h in hashes_of(m)}
+    assert doubted, "it is tried again"
+    assert doubted <= trusted
+
+
+def test_who_failed_and_serves_again_is_trusted_again() -> None:
+    tested, effects = behind(0, 2, gap=600)
+    suppliers = tested.replica.catch_up.suppliers
+    suppliers.failed(ValidatorIndex(2))
+    suppliers._record(ValidatorIndex(2)).paused_until_ms = 0
+    network = PacedNetwork(tested, head=600, growth_ms=1_000_000)
+    network.play(effects, ms=PATIENCE_MS)
+    assert not suppliers.is_doubted(ValidatorIndex(2))
+
+
+def test_what_only_a_doubted_peer_has_is_asked_of_it_until_a_trusted_one_has_it() -> None:
+    """Statuses are a second apart: near the live end those that did well seem to be behind."""
+    tested, _ = behind(0, gap=100)
+    tested.replica.catch_up.suppliers.failed(ValidatorIndex(0))
+    tested.replica.catch_up._asked = None
+    tested.replica.catch_up.suppliers.ended(ValidatorIndex(0))
+    assert requests(tested.wait(1)) == [(0, 1, 64)], "it alone says that it has it"
+    assert requests(tested.hear(status_of(final=100), sender=2)) == [(2, 1, 64)]
+
+
+def hashes_of(message: FetchSlots | FetchVertices) -> tuple[VertexHash, ...]:
+    return message.hashes if isinstance(message, FetchVertices) else ()
