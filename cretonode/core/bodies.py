@@ -19,7 +19,12 @@ from cretonode.core.state import NEVER_MS, State
 from cretonode.core.suppliers import Suppliers
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
-from cretonode.limits import FETCH_HASHES_MAX, FETCH_WINDOW_BYTES_MAX, SIGNATURE_BYTES
+from cretonode.limits import (
+    FETCH_HASHES_MAX,
+    FETCH_REQUESTS_ALL,
+    FETCH_WINDOW_BYTES_MAX,
+    SIGNATURE_BYTES,
+)
 
 
 @dataclass(slots=True)
@@ -163,35 +168,48 @@ class Bodies:
             if not request.spare:
                 request.lacking = {vertex for vertex in request.lacking if self.lacks(vertex)}
             is_late = state.now_ms >= self._deadline_ms(request)
+            if is_late and request.lacking:
+                self.failures += 1
+                self.suppliers.failed(peer, since_ms=request.asked_ms)
+                state.emit(Refuse(peer, Reason.TOO_SLOW))
+                is_late = not self._waits_on(request)
             if request.lacking and peer in state.connected and not is_late:
                 kept.append(request)
                 continue
             self.suppliers.ended(peer)
             if not request.lacking:
                 self.suppliers.served(peer)
-                continue
-            if is_late:
-                self.failures += 1
-                self.suppliers.failed(peer)
-                state.emit(Refuse(peer, Reason.TOO_SLOW))
-            self._ask_again(request)
+            else:
+                self._ask_again(request)
         self._requests = kept
         for request in kept:
-            if self.suppliers.is_doubted(request.peer) and self._has_trusted(request):
+            if request.spare or not self.suppliers.is_doubted(request.peer):
+                continue
+            if self.suppliers.has_trusted(self._last_of(request)):
                 self._ask_again(request)
                 request.spare = True
+
+    def _waits_on(self, request: Request) -> bool:
+        """Go on waiting for a silent peer when nobody is better: what it owes is on its way, and
+        would come twice.
+        """
+        if request.spare or self.state.now_ms >= request.limit_ms:
+            return False
+        better = self.suppliers.choose(self._last_of(request), spare=FETCH_REQUESTS_ALL)
+        if better != request.peer:
+            return False
+        request.asked_ms = self.state.now_ms
+        return True
+
+    def _last_of(self, request: Request) -> SequenceNumber:
+        """Return how far a peer must be to have all that `request` lacks."""
+        return max(self._by_hash[vertex].sequence for vertex in request.lacking)
 
     def _ask_again(self, request: Request) -> None:
         """Let others be asked for what `request` lacks, unless they are already."""
         if not request.spare:
             for vertex in sorted(request.lacking):
                 heapq.heappush(self._unasked, (self._by_hash[vertex].rank, vertex))
-
-    def _has_trusted(self, request: Request) -> bool:
-        """True when a trusted peer has all that `request` lacks."""
-        if request.spare:
-            return False
-        return self.suppliers.has_trusted(max(self._by_hash[v].sequence for v in request.lacking))
 
     def _try_doubted(self) -> None:
         """Ask who failed, and has rested, for what a trusted peer was asked for last."""

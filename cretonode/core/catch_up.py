@@ -38,6 +38,7 @@ class Asked:
     peer: ValidatorIndex
     first: SequenceNumber
     bottom: VertexHash  # the anchor that the range must stand on
+    asked_ms: int
     deadline_ms: int
     found: CertifiedRange | None = None
     unsure: set[VertexHash] = field(default_factory=set)  # named by it: final already, or a lie
@@ -188,7 +189,7 @@ class CatchUp:
         bottom = self._top[1] if self._top else state.chain.final.hash
         # An answer may be as long as a request for vertices allows, and comes behind those.
         deadline_ms = state.now_ms + self.suppliers.limit_ms(peer, 0)
-        self._asked = Asked(peer, first, bottom, deadline_ms)
+        self._asked = Asked(peer, first, bottom, state.now_ms, deadline_ms)
         self.suppliers.asked(peer)
         count = min(FETCH_SLOTS_MAX, self.target - first + 1)
         state.send(peer, FetchSlots(first=first, count=count))
@@ -238,7 +239,7 @@ class CatchUp:
         asked = self._asked
         assert asked is not None
         self._close()
-        self.suppliers.failed(asked.peer)
+        self.suppliers.failed(asked.peer, since_ms=asked.asked_ms)
         self.failures += 1
         if reason is not None:
             self.state.emit(Refuse(asked.peer, reason))

@@ -14,6 +14,7 @@ from cretonode.limits import FETCH_BYTES_MAX, FETCH_REQUESTS_ALL, FETCH_REQUESTS
 FAILURES_MAX = 6  # the pause grows to at most 64 times the patience
 PATIENCE_DOUBLINGS_MAX = 3
 RATE_BYTES_PER_S_MIN = 1024 * 1024  # a slower answer is a trickle, unless the peer failed before
+NEVER_AGO_MS = -(2**62)
 SERVED_PER_FAILURE = 8  # so many good answers make up for one failure
 
 
@@ -26,6 +27,7 @@ class Record:
     paused_until_ms: int = 0
     under_way: int = 0
     heard_ms: int = 0  # when something it was asked for last came
+    failed_ms: int = NEVER_AGO_MS  # when it last failed
 
 
 @dataclass(slots=True)
@@ -109,11 +111,17 @@ class Suppliers:
             record.failures -= 1
             record.served = 0
 
-    def failed(self, peer: ValidatorIndex) -> None:
-        """Note a lie, a silence or a trickle: this peer comes last for a while."""
+    def failed(self, peer: ValidatorIndex, *, since_ms: int) -> None:
+        """Note a lie, a silence or a trickle: this peer comes last for a while.
+
+        `since_ms`: when it was asked. What it was asked before it last failed is the same failure.
+        """
         record = self._record(peer)
+        if since_ms <= record.failed_ms:
+            return
         record.failures = min(record.failures + 1, FAILURES_MAX)
         record.served = 0
+        record.failed_ms = self.state.now_ms
         record.paused_until_ms = self.state.now_ms + (self.patience_ms << record.failures)
 
     def next_rested_ms(self) -> int | None:

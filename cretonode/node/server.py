@@ -1,8 +1,11 @@
 """Serving what peers ask for from the database, one task for each peer.
 
-Bulk goes only as fast as the peer takes it, and never in a vote's way.
+Bulk goes only as fast as the peer takes it, and never in a vote's way. Headers go before vertices
+that were asked for earlier: what is asked for next hangs on them. While one chunk is on its way the
+next is read.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Final, Never, Protocol
 
@@ -31,6 +34,32 @@ class ServableStore(Protocol):
         """Return the headers of what the sequences ordered, and what proves them."""
 
 
+class Waiting:
+    """One peer's requests. Bound: REQUESTS_MAX."""
+
+    def __init__(self) -> None:
+        self._requests: deque[Serve] = deque()
+        self._something = trio.Event()
+
+    def put(self, request: Serve) -> bool:
+        """Add a request; False when there are too many."""
+        if len(self._requests) >= REQUESTS_MAX:
+            return False
+        if request.count:
+            self._requests.appendleft(request)
+        else:
+            self._requests.append(request)
+        self._something.set()
+        return True
+
+    async def next(self) -> Serve:
+        """Remove and return the next one: headers before vertices, then the oldest."""
+        while not self._requests:
+            self._something = trio.Event()
+            await self._something.wait()
+        return self._requests.popleft()
+
+
 class SlotServer:
     """Bound: REQUESTS_MAX requests of each peer."""
 
@@ -38,28 +67,23 @@ class SlotServer:
         self._links = links
         self._store = store
         self._limiter = limiter
-        self._queues: dict[ValidatorIndex, trio.MemorySendChannel[Serve]] = {}
-        self._requests: dict[ValidatorIndex, trio.MemoryReceiveChannel[Serve]] = {}
-        for peer in links.channels:
-            self._queues[peer], self._requests[peer] = trio.open_memory_channel[Serve](REQUESTS_MAX)
+        self._waiting = {peer: Waiting() for peer in links.channels}
         self.dropped = 0
 
     def serve(self, request: Serve) -> None:
         """Take a request, or drop it while the peer has enough under way."""
-        try:
-            self._queues[request.peer].send_nowait(request)
-        except trio.WouldBlock:
+        if not self._waiting[request.peer].put(request):
             self.dropped += 1
 
     async def run(self, peers: Peers) -> None:
         """Own one task for each peer."""
         async with trio.open_nursery() as nursery:
-            for peer in self._requests:
+            for peer in self._waiting:
                 nursery.start_soon(self._serve_forever, peer, peers, name=f"serve {peer}")
 
     async def _serve_forever(self, peer: ValidatorIndex, peers: Peers) -> Never:
         while True:
-            request = await self._requests[peer].receive()
+            request = await self._waiting[peer].next()
             with trio.move_on_after(60.0):  # a peer that takes nothing must not hold us
                 await self._serve_one(request, peers)
 
@@ -70,14 +94,15 @@ class SlotServer:
             chunk = await trio.to_thread.run_sync(_read_chunk, stored, limiter=self._limiter)
             if not chunk:
                 return
-            for message in chunk:
-                channel.send(Priority.BULK, message)
             connection = peers.connection_to(channel.node_id)
             if connection is None:
                 return
-            channel.flush(peers)
+            # What was read before went out while this was read.
             await channel.wait_packed(Priority.BULK)
             await connection.wait_drained(Priority.BULK)
+            for message in chunk:
+                channel.send(Priority.BULK, message)
+            channel.flush(peers)
 
     def _stored(self, request: Serve) -> Iterator[Message]:
         """Yield the answer, each message read when it is asked for."""

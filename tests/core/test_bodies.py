@@ -133,8 +133,8 @@ def test_no_more_than_the_window_is_asked_for_or_held() -> None:
 
 
 def test_a_peer_has_no_more_than_its_requests_under_way() -> None:
-    """Six in all, two at least; the small request for the next range does not wait for them."""
-    for ahead, most in (((0,), 6), ((0, 2), 3), ((0, 2, 3), 2)):
+    """Four in all, two at least; the small request for the next range does not wait for them."""
+    for ahead, most in (((0,), 4), ((0, 2), 2), ((0, 2, 3), 2)):
         assert most == max(FETCH_REQUESTS_MAX, FETCH_REQUESTS_ALL // len(ahead))
         finals = {ValidatorIndex(peer): SequenceNumber(200) for peer in ahead}
         suppliers = Suppliers(behind()[0].replica.state, finals)

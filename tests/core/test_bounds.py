@@ -295,9 +295,8 @@ ELSEWHERE: Final = {
     "node/progress.py Progress._samples": "a deque with a length",
     "node/retaker.py Retaker._retakes": "tests/core/test_bounds.py::own_batches",
     "node/retaker.py Retaker._under_way": "tests/core/test_bounds.py::own_batches",
-    "node/server.py SlotServer._queues": "tests/node/test_server.py::"
-    "test_requests_past_the_bound_are_dropped",
-    "node/server.py SlotServer._requests": "tests/node/test_server.py::"
+    "node/server.py SlotServer._waiting": "one of each validator",
+    "node/server.py Waiting._requests": "tests/node/test_server.py::"
     "test_requests_past_the_bound_are_dropped",
     "node/verification.py Verification._recent": "tests/node/test_verification.py::"
     "test_what_is_remembered_of_signatures_is_bounded",

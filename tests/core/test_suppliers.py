@@ -7,12 +7,14 @@ from cretonode.core.messages import FetchSlots, FetchVertices, SlotHeaders
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
 from cretonode.limits import BEHIND_SEQUENCES, FETCH_BYTES_MAX
 from tests.core.catching_up import (
+    BODIES,
     CHAIN,
     PATIENCE_MS,
     Network,
     PacedNetwork,
     behind,
     fetches,
+    finals,
     headers,
     refusals,
     requests,
@@ -99,7 +101,7 @@ def test_who_failed_holds_up_nothing_while_another_does_well() -> None:
 def test_who_failed_is_asked_only_for_what_a_trusted_one_is_asked_for_as_well() -> None:
     tested, effects = behind(0, 2, 3, gap=300)
     suppliers = tested.replica.catch_up.suppliers
-    suppliers.failed(ValidatorIndex(2))
+    suppliers.failed(ValidatorIndex(2), since_ms=0)
     suppliers._record(ValidatorIndex(2)).paused_until_ms = 0
     network = PacedNetwork(tested, head=300, silent={2}, growth_ms=1_000_000)
     network.play(effects, ms=PATIENCE_MS)
@@ -114,7 +116,7 @@ def test_who_failed_is_asked_only_for_what_a_trusted_one_is_asked_for_as_well() 
 def test_who_failed_and_serves_again_is_trusted_again() -> None:
     tested, effects = behind(0, 2, gap=600)
     suppliers = tested.replica.catch_up.suppliers
-    suppliers.failed(ValidatorIndex(2))
+    suppliers.failed(ValidatorIndex(2), since_ms=0)
     suppliers._record(ValidatorIndex(2)).paused_until_ms = 0
     network = PacedNetwork(tested, head=600, growth_ms=1_000_000)
     network.play(effects, ms=PATIENCE_MS)
@@ -124,11 +126,39 @@ def test_who_failed_and_serves_again_is_trusted_again() -> None:
 def test_what_only_a_doubted_peer_has_is_asked_of_it_until_a_trusted_one_has_it() -> None:
     """Statuses are a second apart: near the live end those that did well seem to be behind."""
     tested, _ = behind(0, gap=100)
-    tested.replica.catch_up.suppliers.failed(ValidatorIndex(0))
+    tested.replica.catch_up.suppliers.failed(ValidatorIndex(0), since_ms=0)
     tested.replica.catch_up._asked = None
     tested.replica.catch_up.suppliers.ended(ValidatorIndex(0))
     assert requests(tested.wait(1)) == [(0, 1, 64)], "it alone says that it has it"
     assert requests(tested.hear(status_of(final=100), sender=2)) == [(2, 1, 64)]
+
+
+def test_one_silence_is_one_failure_however_much_was_asked() -> None:
+    """Or one standstill would make the only honest server look as bad as the liars."""
+    tested, _ = behind(0, gap=200)
+    tested.hear(headers(1, 64), sender=0)
+    suppliers = tested.replica.catch_up.suppliers
+    assert suppliers._record(ValidatorIndex(0)).under_way > 1
+    tested.wait(PATIENCE_MS)
+    assert suppliers._record(ValidatorIndex(0)).failures == 1
+
+
+def test_what_the_best_peer_owes_is_not_asked_of_it_twice() -> None:
+    """It is on its way, and the second request would only come behind the first."""
+    tested, _ = behind(0, 2, 3, gap=64)
+    suppliers = tested.replica.catch_up.suppliers
+    for peer in (2, 3):
+        for _ in range(3):
+            suppliers.failed(ValidatorIndex(peer), since_ms=tested.now_ms)
+            tested.now_ms += 1
+            tested.step_tick()
+    asked = fetches(tested.hear(headers(1, 64), sender=0))
+    assert {peer for peer, _ in asked} == {0}
+    effects = tested.wait(PATIENCE_MS)
+    assert (0, Reason.TOO_SLOW) in refusals(effects)
+    assert not [peer for peer, _ in fetches(effects) if peer == 0]
+    messages = [BODIES[h] for _, part in asked for h in part]
+    assert finals(tested.hear(*messages, sender=0))[-1] == 64
 
 
 def hashes_of(message: FetchSlots | FetchVertices) -> tuple[VertexHash, ...]:
