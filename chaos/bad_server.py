@@ -42,6 +42,15 @@ class Lies(SlotServer):
             yield lies[self.count % len(lies)]
 
 
+class Cuts(SlotServer):
+    """Every range without its lowest vertex, and no vertices."""
+
+    def _stored(self, request: Serve) -> Iterator[Message]:
+        for message in super()._stored(request):
+            if isinstance(message, SlotHeaders):
+                yield replace(message, headers=message.headers[1:])
+
+
 class Stalls(SlotServer):
     """Never answers."""
 
@@ -62,6 +71,7 @@ class Trickles(SlotServer):
 
 SERVERS: Final[Mapping[str, type[SlotServer]]] = {
     "lies": Lies,
+    "cuts": Cuts,
     "stalls": Stalls,
     "trickles": Trickles,
 }

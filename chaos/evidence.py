@@ -24,6 +24,7 @@ ACCUSING_METRICS: Final = (
     "cretoai_invalid_signatures_detected",
     'cretoai_refused_total{reason="equivocation"}',
     'cretoai_byzantine_violations_total{type="malformed"}',
+    'cretoai_byzantine_violations_total{type="invalid_range"}',
     'cretoai_byzantine_violations_total{type="replay"}',
     'cretoai_byzantine_violations_total{type="view_change_spam"}',
     'cretoai_byzantine_violations_total{type="flood"}',

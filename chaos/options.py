@@ -71,13 +71,13 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
 WORDS: Final = {"seed": "", "json": "", "profile": "small", "dir": ""}
 OWN_WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "kill": {"node": "random"},
-    # how each of the first nodes answers who catches up: honest, lies, stalls, trickles
+    # how each of the first nodes answers who catches up: see SERVERS
     "join": {"servers": "honest"},
     "outage": {"how": "kill"},
     "flood": {"behaviour": "all"},
     "liar": {"behaviour": "all", "often": ""},
 }
-SERVERS: Final = ("honest", "lies", "stalls", "trickles")
+SERVERS: Final = ("honest", "lies", "cuts", "stalls", "trickles")
 DEFAULTS: Final[Mapping[str, Mapping[str, float]]] = {"join": {"rate": 5_000, "batch": 500}}
 
 

@@ -25,6 +25,9 @@ class Violation(StrEnum):
     EQUIVOCATION = "equivocation"  # two signed statements that contradict: anyone can check
     INVALID_SIGNATURE = "invalid_signature"  # on the peer's own connection
     MALFORMED = "malformed"  # bytes that no honest node sends
+    INVALID_RANGE = (
+        "invalid_range"  # an answer about final sequences that its hashes do not bear out
+    )
     REPLAY = "replay"  # the same messages over and over, far more than was asked for
     VIEW_CHANGE_SPAM = "view_change_spam"  # more views left than there were
     FLOOD = "flood"  # more frames than any honest node sends, for long
@@ -36,6 +39,7 @@ COSTS: Final[dict[Violation, int]] = {
     Violation.EQUIVOCATION: 1000,
     Violation.INVALID_SIGNATURE: 300,
     Violation.MALFORMED: 300,
+    Violation.INVALID_RANGE: 300,
     Violation.REPLAY: 150,
     Violation.VIEW_CHANGE_SPAM: 150,
     Violation.FLOOD: 150,

@@ -19,6 +19,7 @@ from cretonode.core.effects import (
     Late,
     Lookup,
     Persist,
+    Reason,
     Refuse,
     Rejoined,
     Say,
@@ -35,7 +36,7 @@ from cretonode.core.reputation import Violation
 from cretonode.core.state import NEVER_MS
 from cretonode.dag.graph import FinalVertex
 from cretonode.errors import ForkError
-from cretonode.identifiers import VertexHash, short
+from cretonode.identifiers import ValidatorIndex, VertexHash, short
 from cretonode.node.bans import Bans
 from cretonode.node.batcher import Batcher
 from cretonode.node.clock import Clock
@@ -155,9 +156,7 @@ class Driver:
             case Rejoined(view=view):
                 log.warning("rejoined", view=view, meaning="the amnesia is over: it votes again")
             case Refuse(peer, reason):
-                name = reason.name.lower()
-                self.counts.refused[name] = self.counts.refused.get(name, 0) + 1
-                log.debug("refused", peer=peer, reason=name)
+                self._on_refuse(peer, reason)
             case Accuse(first=first, second=second):
                 self.counts.equivocations += 1
                 evidence = evidence_of(first, second)
@@ -170,6 +169,15 @@ class Driver:
                 raise ForkError(cause)
             case _:
                 assert_never(effect)
+
+    def _on_refuse(self, peer: ValidatorIndex, reason: Reason) -> None:
+        name = reason.name.lower()
+        self.counts.refused[name] = self.counts.refused.get(name, 0) + 1
+        log.debug("refused", peer=peer, reason=name)
+        if reason is Reason.INVALID_RANGE:
+            # Slowness, too, is refused; but the way or this node may be what is slow.
+            detail = "an answer about final sequences that its hashes do not bear out"
+            self.bans.note(peer, Violation.INVALID_RANGE, detail)
 
     def _on_finalize(self, effect: Finalize) -> None:
         self.finality.on_finalize(effect, self.clock.now_ms())
