@@ -52,6 +52,7 @@ class Request:
     asked_ms: int
     limit_ms: int  # by then it must be whole
     spare: bool = False  # others are asked for the same: it counts only what this peer sends
+    overtaken_ms: int | None = None  # since the peer answers what it was asked for later
 
 
 @dataclass(slots=True)
@@ -102,10 +103,7 @@ class Bodies:
     def on_vertex(self, sender: ValidatorIndex, message: VertexMessage) -> bool:
         """Take a vertex that was waited for; False when it was not."""
         vertex = message.vertex.hash
-        for request in self._requests:
-            if sender == request.peer and vertex in request.lacking:
-                self.suppliers.heard(sender)
-                request.lacking.discard(vertex)
+        self._note_answer(sender, vertex)
         body = self._by_hash.get(vertex)
         if body is None or body.message is not None:
             return False
@@ -114,6 +112,20 @@ class Bodies:
         self.fetched_bytes += body.bytes
         self._hand_on()
         return True
+
+    def _note_answer(self, sender: ValidatorIndex, vertex: VertexHash) -> None:
+        """Take `vertex` off what `sender` owes. It answers in turn: what is overtaken got lost."""
+        earlier: list[Request] = []
+        for request in self._requests:
+            if request.peer != sender:
+                continue
+            if vertex not in request.lacking:
+                earlier.append(request)
+                continue
+            request.lacking.discard(vertex)
+            self.suppliers.heard(sender)
+            for overtaken in earlier:
+                overtaken.overtaken_ms = overtaken.overtaken_ms or self.state.now_ms
 
     def advance(self) -> None:
         """Give up what took too long, and ask for as much as there is room for."""
@@ -195,6 +207,8 @@ class Bodies:
         """
         if request.spare or self.state.now_ms >= request.limit_ms:
             return False
+        if request.overtaken_ms is not None:
+            return False
         better = self.suppliers.choose(self._last_of(request), spare=FETCH_REQUESTS_ALL)
         if better != request.peer:
             return False
@@ -230,10 +244,13 @@ class Bodies:
             return
 
     def _deadline_ms(self, request: Request) -> int:
-        """Silence ends a request early; a trickle prolongs it only so far."""
+        """Silence ends it early, and so does being overtaken; a trickle prolongs it only so far."""
         peer = request.peer
         heard_ms = max(request.asked_ms, self.suppliers.heard_ms(peer))
-        return min(heard_ms + self.suppliers.silence_ms, request.limit_ms)
+        deadline_ms = min(heard_ms + self.suppliers.silence_ms, request.limit_ms)
+        if request.overtaken_ms is not None:
+            return min(deadline_ms, request.overtaken_ms + self.state.timing.fetch_timeout_ms)
+        return deadline_ms
 
     def _next_unasked(self) -> Body | None:
         """Return the lowest that is not asked for, leaving it in its place."""

@@ -100,6 +100,8 @@ class Intake:
         seeking = [vertex]
         while seeking:
             lacking = seeking.pop()
+            if lacking in self.certified:
+                continue  # catch-up fetches it
             if lacking in graph.orphans:
                 if self._exempt(lacking, certain=certain, proposed=proposed):
                     seeking += graph.missing_of(lacking)

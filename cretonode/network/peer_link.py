@@ -3,9 +3,12 @@
 The node with the lower id dials. The other waits to be dialled, and dials too when nothing came:
 it may have restarted while its peer still believes in the old connection. Of two connections the
 one that the lower id dialled stays, so both sides choose alike without a word. That is among those
-of one process of the peer's: another process with its key is refused while the first is heard.
+of one process of the peer's: another process with its key is refused while the first is heard,
+unless it comes from the first one's address. Then the first is gone: an address has one owner.
+A process that has just started waits less before it dials: nobody knows yet that it is there.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -112,6 +115,8 @@ class PeerLink:
         self._arrival: Connection | None = None
         self._arrived = trio.Event()
         self._dial_scope = trio.CancelScope()
+        self._dialling_since_s = math.inf
+        self._is_first = True  # nobody was waited for since this process started
         self._ban = ""  # the reason; empty when the peer is not banned
         self._pardoned = trio.Event()
         self._state = PeerState.WAITING
@@ -166,7 +171,9 @@ class PeerLink:
             if self._is_second(connection, current):
                 connection.refuse_second()
                 return
-            if not self._replaces(connection, current):
+            if not self._is_successor(connection, current) and not self._replaces(
+                connection, current
+            ):
                 connection.abandon("another connection stands")
                 return
             current.abandon("replaced by a newer one")
@@ -174,7 +181,9 @@ class PeerLink:
             self._arrival.abandon("replaced by a newer one")
         self._arrival = connection
         self._arrived.set()
-        if self._is_preferred(connection):
+        dialling_s = trio.current_time() - self._dialling_since_s
+        if self._is_preferred(connection) or dialling_s > self._settings.at_once_ms / 1000:
+            # Of two that dial at once one gives way. Who has dialled for longer has dialled nobody.
             self._dial_scope.cancel()
 
     async def keep_connected(self) -> Never:
@@ -190,7 +199,7 @@ class PeerLink:
 
     async def _next_connection(self) -> Connection | None:
         if not self._dials_first:
-            await self._wait_for_arrival(self._settings.fallback_dial_ms / 1000)
+            await self._wait_for_arrival(self._fallback_s())
         if self._arrival is not None and self._is_preferred(self._arrival):
             return self._take_arrival()
         dialled = await self._dial()
@@ -201,11 +210,19 @@ class PeerLink:
         other.abandon("another connection stands")
         return kept
 
+    def _fallback_s(self) -> float:
+        """Return how long to wait to be dialled."""
+        settings = self._settings
+        is_first, self._is_first = self._is_first, False
+        wait_ms = settings.fallback_dial_ms
+        return min(wait_ms, settings.first_dial_ms) / 1000 if is_first else wait_ms / 1000
+
     async def _dial(self) -> Connection | None:
         """Return a connection; None when that failed, or the peer's own came first."""
         if self._arrival is not None and not self._dials_first:
             return None
         self._enter(PeerState.DIALLING)
+        self._dialling_since_s = trio.current_time()
         try:
             with trio.CancelScope() as self._dial_scope:
                 return await self._dialler.connect(
@@ -234,10 +251,19 @@ class PeerLink:
     def _is_second(self, newer: Connection, current: Connection) -> bool:
         """Whether the peer's key works in two processes: the one that is heard stays.
 
-        After a crash the old one's silence lets the new one in.
+        After a crash the old one's silence lets the new one in, or the address that both have.
         """
-        alive = current.silence_ms <= self._settings.takeover_silence_ms
-        return alive and newer.peer_process != current.peer_process
+        if newer.peer_process == current.peer_process or self._is_successor(newer, current):
+            return False
+        return current.silence_ms <= self._settings.takeover_silence_ms
+
+    def _is_successor(self, newer: Connection, current: Connection) -> bool:
+        """Whether the peer's process is another one at the same address: then the old one is gone.
+
+        Both have shown the peer's key, and that they receive at that address and port.
+        """
+        is_same_place = newer.address[:2] == current.address[:2]
+        return is_same_place and newer.peer_process != current.peer_process
 
     def _replaces(self, newer: Connection, current: Connection) -> bool:
         # The peer dialled anew, so it has lost the old one; unless both dialled at once, and

@@ -65,6 +65,8 @@ class PeerSettings:
 
     dial_timeout_ms: int = 1_500
     fallback_dial_ms: int = 1_000  # the side that is to be dialled dials itself after this
+    first_dial_ms: int = 150  # the same when its process has just started, and nobody knows
+    at_once_ms: int = 300  # a dial that began longer ago was not made at once with the peer's own
     backoff_ms_first: int = 50  # after a failure, doubled with each, up to:
     backoff_ms_max: int = 400
     refused_ms: int = 5_000  # after a key was refused, or a ban: people must act first

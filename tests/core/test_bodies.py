@@ -25,7 +25,15 @@ from tests.core.catching_up import (
     refusals,
     requests,
 )
-from tests.core.replicas import ROOT, anchor, committed, make_replica, of
+from tests.core.replicas import (
+    ROOT,
+    TIMING,
+    anchor,
+    committed,
+    make_replica,
+    of,
+    pre_prepare,
+)
 from tests.core.test_retransmission import status_of
 
 
@@ -144,3 +152,22 @@ def test_a_peer_has_no_more_than_its_requests_under_way() -> None:
             asked.append(peer)
         assert sorted(asked) == sorted(ahead * most)
         assert suppliers.choose(SequenceNumber(1), spare=1) in ahead
+
+
+def test_a_request_that_was_overtaken_is_made_again() -> None:
+    """A peer answers in turn; past its bound it drops requests, and says nothing."""
+    tested, _ = behind(0)
+    (_, lost), (_, answered), *_ = fetches(tested.hear(headers(1, 64), sender=0))
+    tested.hear(*(BODIES[h] for h in answered), sender=0)
+    effects = tested.wait(TIMING.fetch_timeout_ms)
+    again = [h for _, part in fetches(effects) for h in part]
+    assert again[: len(lost)] == list(lost)
+    assert finals(tested.hear(*(BODIES[h] for h in lost), sender=0))[-1] == 64
+
+
+def test_what_is_certified_is_fetched_once() -> None:
+    """The live end names it, too; nobody is asked a second time for that."""
+    tested, _ = behind(0, gap=20)
+    tested.hear(headers(1, 20), sender=0)
+    tested.hear(pre_prepare(0, CHAIN[0][-1]), sender=0)
+    assert not fetches(tested.wait(TIMING.fetch_delay_ms))
