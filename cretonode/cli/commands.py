@@ -1,24 +1,45 @@
 """The `cretonode` command line: every command in one group."""
 
 import sys
+from importlib import import_module
+from typing import Final
 
 import click
 
 from cretonode import __version__
-from cretonode.cli import (
-    ban_commands,
-    client_commands,
-    config_commands,
-    evidence_commands,
-    network_commands,
-    node_commands,
-    recover_command,
-)
 from cretonode.cli.base import reported
 from cretonode.cli.output import print_json
 
+# Which module below `cretonode.cli` has which commands, in its COMMANDS.
+MODULES: Final = {
+    "node_commands": ("init", "start", "status"),
+    "network_commands": ("testnet", "devnet", "demo"),
+    "client_commands": ("submit", "get"),
+    "config_commands": ("config",),
+    "ban_commands": ("bans",),
+    "evidence_commands": ("evidence",),
+    "recover_command": ("recover",),
+}
+MODULE_OF: Final = {name: module for module, names in MODULES.items() for name in names}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """Imports a command's module when the command is named: a node that starts needs no other."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted({*super().list_commands(context), *MODULE_OF})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return a command; None when there is none of that name."""
+        module = MODULE_OF.get(name)
+        if module is None:
+            return super().get_command(context, name)
+        commands: tuple[click.Command, ...] = import_module(f"cretonode.cli.{module}").COMMANDS
+        return next(command for command in commands if command.name == name)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Run, make and ask nodes of a post-quantum permissioned BFT network."""
 
@@ -32,16 +53,3 @@ def version(*, as_json: bool) -> None:
         print_json({"version": __version__, "python": sys.version.split()[0]})
     else:
         click.echo(f"cretonode {__version__} (Python {sys.version.split()[0]})")
-
-
-for _module in (
-    node_commands,
-    network_commands,
-    client_commands,
-    config_commands,
-    ban_commands,
-    evidence_commands,
-    recover_command,
-):
-    for _command in _module.COMMANDS:
-        cli.add_command(_command)
