@@ -178,7 +178,7 @@ class Replica:
                 self.views.on_heard(peer)
                 self.amnesia.on_connected()
                 self.detector.on_connected(peer)
-                state.send(peer, self.retransmission.status())
+                self.retransmission.on_connected(peer)
             case PeerSilent(peer):
                 state.connected.discard(peer)
                 self.views.on_silent(peer)

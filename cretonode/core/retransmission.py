@@ -16,11 +16,13 @@ from cretonode.core.ordering import Ordering
 from cretonode.core.slots import Slot
 from cretonode.core.state import State
 from cretonode.core.views import Views
+from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import AuthorIndex, SequenceNumber, ValidatorIndex, VertexHash
-from cretonode.limits import BEHIND_SEQUENCES
+from cretonode.limits import AUTHOR_UNFINAL_MAX, BEHIND_SEQUENCES
 
 RESENT_MESSAGES_MAX: Final = 64  # in answer to one status
-RESENT_VERTICES_MAX: Final = 16
+RESENT_VERTICES_MAX: Final = AUTHOR_UNFINAL_MAX  # all that one author may have unfinal
+RESENT_BYTES_MAX: Final = 2 * 1024 * 1024  # of their payloads, and the vertex that exceeds them
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class Retransmission:
     views: Views
     finals: dict[ValidatorIndex, SequenceNumber] = field(default_factory=dict)  # peers' own word
     _sent_ms: int = 0
+    _resent: dict[ValidatorIndex, dict[VertexHash, int]] = field(default_factory=dict)  # when, ms
 
     # --- own status
 
@@ -102,6 +105,11 @@ class Retransmission:
         return max(indexes, default=final.index if final is not None else AuthorIndex(0))
 
     # --- peers' status
+
+    def on_connected(self, peer: ValidatorIndex) -> None:
+        """Tell `peer` what lacks here. What was under way to it is lost."""
+        self._resent.pop(peer, None)
+        self.state.send(peer, self.status())
 
     def on_status(self, peer: ValidatorIndex, status: Status) -> None:
         """Send `peer` what it lacks and this replica has."""
@@ -186,7 +194,24 @@ class Retransmission:
             )
         ]
         lacking.sort(key=lambda vertex: vertex.order_key)
-        return tuple(vertex.hash for vertex in lacking[:RESENT_VERTICES_MAX])
+        return self._not_under_way(peer, lacking)
+
+    def _not_under_way(self, peer: ValidatorIndex, lacking: list[Vertex]) -> tuple[VertexHash, ...]:
+        """Return the first of `lacking`, but for those that `peer` was sent a moment ago."""
+        now_ms = self.state.now_ms
+        again_ms = now_ms - 2 * self.state.timing.status_interval_ms
+        sent = {v: ms for v, ms in self._resent.get(peer, {}).items() if ms > again_ms}
+        fresh: list[VertexHash] = []
+        size = 0
+        for vertex in lacking:
+            if len(sent) >= RESENT_VERTICES_MAX or size >= RESENT_BYTES_MAX:
+                break
+            if vertex.hash not in sent:
+                sent[vertex.hash] = now_ms
+                fresh.append(vertex.hash)
+                size += vertex.payload_bytes
+        self._resent[peer] = sent
+        return tuple(fresh)
 
 
 def _bits(votes: dict[ValidatorIndex, object] | object) -> int:

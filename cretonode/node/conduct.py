@@ -30,7 +30,7 @@ from cretonode.wire.messages import NUMBERS
 REMEMBERED_MAX: Final = 2048  # messages, in each of two generations
 REPEATS_AT_FIRST: Final = 1024  # a new connection repeats what was under way on the old one
 REPEATS_MAX: Final = 65_536  # saved up
-REPEATS_FOR_STATUS: Final = 128  # one answer: 64 messages and 16 vertices, and some to spare
+REPEATS_FOR_STATUS: Final = 160  # one answer: 64 messages and 64 vertices, and some to spare
 REPEATS_FOR_SLOTS: Final = 64 * FETCH_SLOTS_MAX
 REPEATS_A_VIOLATION: Final = 256  # so many too many
 # An honest node sends 90 frames a second after a burst of 150.

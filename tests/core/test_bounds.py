@@ -219,6 +219,7 @@ BOUNDS: Final[dict[str, Bound]] = {
 ELSEWHERE: Final = {
     "core/records.py Promises.accepted": "tests/core/test_records.py::"
     "test_a_stable_checkpoint_lets_older_promises_go",
+    "core/retransmission.py Retransmission._resent": "RESENT_VERTICES_MAX for each validator",
     "core/records.py Promises.checkpoints": "tests/core/test_records.py::"
     "test_a_stable_checkpoint_lets_older_promises_go",
     "core/amnesia.py Amnesia.attested": "tests/core/test_amnesia.py::"

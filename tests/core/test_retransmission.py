@@ -10,8 +10,13 @@ import pytest
 from cretonode.core.effects import Accuse, Effect, Refuse, Send, Serve
 from cretonode.core.events import PeerConnected
 from cretonode.core.messages import Message, SlotStatus, Status
-from cretonode.core.retransmission import RESENT_MESSAGES_MAX, RESENT_VERTICES_MAX
+from cretonode.core.retransmission import (
+    RESENT_BYTES_MAX,
+    RESENT_MESSAGES_MAX,
+    RESENT_VERTICES_MAX,
+)
 from cretonode.identifiers import AuthorIndex, SequenceNumber, ValidatorIndex, View
+from cretonode.limits import AUTHOR_UNFINAL_MAX
 from tests.core.replicas import (
     ROOT,
     TIMING,
@@ -223,12 +228,31 @@ def test_who_lacks_a_stable_checkpoint_gets_votes_and_then_the_certificate() -> 
 
 def test_own_vertices_the_peer_lacks_are_served_oldest_first_and_bounded() -> None:
     tested = make_replica()
-    for number in range(RESENT_VERTICES_MAX + 5):
+    for number in range(AUTHOR_UNFINAL_MAX):
         tested.do(batch_of(b"%d" % number))
     own = sorted(tested.replica.state.graph.admitted.values(), key=lambda v: v.index)
     (serve,) = served(tested.hear(status_of(newest=(0, 2, 0, 0)), sender=3))
-    assert serve == Serve(PEER, vertices=tuple(v.hash for v in own[2 : 2 + RESENT_VERTICES_MAX]))
-    assert not served(tested.hear(status_of(newest=(0, 21, 0, 0)), sender=3))
+    assert serve == Serve(PEER, vertices=tuple(v.hash for v in own[2:])), "all at once"
+    assert len(own) == AUTHOR_UNFINAL_MAX == RESENT_VERTICES_MAX
+    assert not served(tested.hear(status_of(newest=(0, 64, 0, 0)), sender=3))
+
+
+def test_vertices_are_not_sent_again_while_they_may_be_under_way() -> None:
+    """Statuses come faster than a long answer gets there; large ones go a few at a time."""
+    tested = make_replica()
+    payload = RESENT_BYTES_MAX // 4
+    for number in range(10):
+        half = [
+            b"%d" % number + bytes(payload // 2 - 16),
+            b"%d!" % number + bytes(payload // 2 - 16),
+        ]
+        tested.do(batch_of(*half))
+    parts = [served(tested.hear(status_of(), sender=3)) for _ in range(3)]
+    assert [len(serve.vertices) for part in parts for serve in part] == [5, 5]
+    tested.wait(2 * TIMING.status_interval_ms)
+    assert served(tested.hear(status_of(), sender=3)) == parts[0], "it was lost"
+    tested.step(PeerConnected(PEER))
+    assert served(tested.hear(status_of(), sender=3)) == parts[0], "so it was with the connection"
 
 
 def test_others_vertices_go_only_to_the_leader_and_only_when_they_wait_too_long() -> None:

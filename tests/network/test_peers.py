@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import trio
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
@@ -36,7 +38,7 @@ async def test_four_nodes_have_one_connection_to_each_other() -> None:
     async with several(4) as endpoints, trio.open_nursery() as nursery:
         table = {endpoint.node_id: address_of(endpoint) for endpoint in endpoints}
         records = [Record() for _ in endpoints]
-        patient = PeerSettings(fallback_dial_ms=60_000)
+        patient = PeerSettings(fallback_dial_ms=60_000, first_dial_ms=60_000)
         everybody = [
             new_peers(e, table, r, patient) for e, r in zip(endpoints, records, strict=True)
         ]
@@ -230,6 +232,9 @@ class SlowDialler:
         return self.connection
 
 
+UNHURRIED = replace(QUICK, first_dial_ms=50, at_once_ms=60_000)  # on a busy machine, too
+
+
 def new_link(*, we_are_lower: bool, dialler: SlowDialler, record: Record) -> PeerLink:
     own, peer = (IDS[0], IDS[1]) if we_are_lower else (IDS[1], IDS[0])
     return PeerLink(
@@ -239,7 +244,7 @@ def new_link(*, we_are_lower: bool, dialler: SlowDialler, record: Record) -> Pee
         dialler=dialler,
         events=record,
         jitter=lambda: 0.0,
-        settings=QUICK,
+        settings=UNHURRIED,
     )
 
 
@@ -279,18 +284,20 @@ async def test_the_lower_id_keeps_what_it_dials_and_else_what_it_was_dialled(
         nursery.cancel_scope.cancel()
 
 
-def established(*, is_client: bool, silence_s: float = 0.0) -> tuple[Connection, FakeEngine]:
+def established(
+    *, is_client: bool, silence_s: float = 0.0, process: int = 0, host: str = "10.0.0.1"
+) -> tuple[Connection, FakeEngine]:
     engine = FakeEngine()
     connection = Connection(
         engine=engine,
-        address=("10.0.0.1", 1),
+        address=(host, 1),
         is_client=is_client,
         settings=NetworkSettings(),
         owner=World().bob,
         clock=lambda: 100.0,
     )
     engine.heard_s = 100.0 - silence_s
-    engine.pending.append(Established(IDS[1]))
+    engine.pending.append(Established(IDS[1], process))
     connection.process(now_s=100.0)
     return connection, engine
 
@@ -322,6 +329,54 @@ async def test_of_two_connections_both_sides_keep_the_same(
     link.arrived(new)
     assert bool(old_engine.closings) is new_stays
     assert bool(new_engine.closings) is not new_stays
+
+
+@pytest.mark.parametrize("we_are_lower", [True, False])
+@pytest.mark.parametrize("old_is_ours", [True, False])
+async def test_another_process_at_the_same_address_takes_over_at_once(
+    we_are_lower: bool, old_is_ours: bool
+) -> None:
+    """An address has one owner: the old process is gone, however lately it was heard."""
+    link = new_link(we_are_lower=we_are_lower, dialler=SlowDialler(), record=Record())
+    old, old_engine = established(is_client=old_is_ours, process=1)
+    new, new_engine = established(is_client=False, process=2)
+    link.connection = old
+    link.arrived(new)
+    assert old_engine.closings
+    assert not new_engine.closings
+
+
+async def test_another_process_elsewhere_is_refused_while_the_first_is_heard() -> None:
+    for silence_s, stays in ((0.0, True), (60.0, False)):
+        link = new_link(we_are_lower=True, dialler=SlowDialler(), record=Record())
+        old, old_engine = established(is_client=False, process=1, silence_s=silence_s)
+        new, new_engine = established(is_client=False, process=2, host="10.0.0.2")
+        link.connection = old
+        link.arrived(new)
+        assert bool(new_engine.closings) is stays
+        assert bool(old_engine.closings) is not stays
+
+
+async def test_who_dials_in_vain_takes_the_peer_that_comes() -> None:
+    """The peer was not there when the dial began; it would answer to a repetition at best."""
+    dialler, record = SlowDialler(), Record()
+    link = new_link(we_are_lower=True, dialler=dialler, record=record)
+    theirs, _ = established(is_client=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.keep_connected)
+        await dialler.dialling.wait()
+        link._dialling_since_s -= 2 * UNHURRIED.at_once_ms / 1000
+        link.arrived(theirs)
+        await record.until(is_up)
+        assert link.connection is theirs
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_process_that_just_started_does_not_wait_long_to_be_dialled() -> None:
+    """Nobody knows yet that it is there. After that, the lower id has its time to dial."""
+    link = new_link(we_are_lower=False, dialler=SlowDialler(), record=Record())
+    assert link._fallback_s() == UNHURRIED.first_dial_ms / 1000
+    assert link._fallback_s() == UNHURRIED.fallback_dial_ms / 1000
 
 
 def settled(near: Peers, far: Peers, connections: int) -> bool:
