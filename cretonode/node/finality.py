@@ -27,6 +27,7 @@ class Finality:
     sequences: int = 0
     vertices: int = 0
     transactions: int = 0  # executed since the start
+    began: trio.Event = field(default_factory=trio.Event)  # something became final since the start
     histogram: LatencyHistogram = field(  # of own vertices, from created to final
         default_factory=lambda: LatencyHistogram(FINALITY_BOUNDS_MS)
     )
@@ -36,6 +37,7 @@ class Finality:
     def on_finalize(self, effect: Finalize, now_ms: int) -> None:
         """Count, measure own vertices from acceptance, and wake who waits."""
         self.sequences += 1
+        self.began.set()
         self.vertices += len(effect.vertices)
         for vertex, skipped, ids in zip(
             effect.vertices, effect.skipped, effect.transaction_ids, strict=True

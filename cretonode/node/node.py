@@ -49,6 +49,7 @@ from cretonode.node.watch import watch_quorum
 from cretonode.wire.judgements import read_judgements
 
 DRAIN_S: Final = 1.5  # for transactions taken in to reach the disk when the node stops
+VOTE_FIRST_S: Final = 1.0  # for something to become final before the interfaces take time
 STEP_DOWN_S: Final = 0.3  # for the word that this leader leaves to reach the others
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -181,6 +182,7 @@ async def _work(
         work.start_soon(watch_quorum, parts.service, name="quorum watch")
         work.start_soon(parts.service.progress.run, name="catch-up progress")
         async with trio.open_nursery() as faces:
+            await _vote_first(parts)
             with _step("api"):
                 serve_faces = await trio.to_thread.run_sync(_import_faces)
                 http, metrics = await serve_faces(
@@ -196,6 +198,13 @@ async def _work(
         await _drain(parts)
         work.cancel_scope.cancel()
     log.info("stopped", final=parts.driver.replica.state.final)
+
+
+async def _vote_first(parts: "Parts") -> None:
+    """After a restart, let the vote that others may wait for go before what people ask for."""
+    if parts.driver.replica.state.final > 0:
+        with trio.move_on_after(VOTE_FIRST_S):
+            await parts.driver.finality.began.wait()
 
 
 def _import_faces() -> "ServeFaces":
