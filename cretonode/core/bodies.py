@@ -124,6 +124,8 @@ class Bodies:
                 continue
             request.lacking.discard(vertex)
             self.suppliers.heard(sender)
+            if request.lacking:
+                return  # a single one may have come on its own
             for overtaken in earlier:
                 overtaken.overtaken_ms = overtaken.overtaken_ms or self.state.now_ms
 
