@@ -45,7 +45,7 @@ async def test_a_second_process_with_the_same_key_does_not_start(place: Path) ->
                 assert await second.wait_stopped() == 2
             log = second.files.log_path.read_text(encoding="utf-8")
             assert "another process with this node's key is at work" in log
-            assert "view_entered" not in log.rsplit('"storage"', 1)[-1]
+            assert "view_entered" not in log.rsplit("step=storage", 1)[-1]
             first.check_runs()
             await submit_final(first, transactions(5))  # undisturbed
         orders = await wait_orders(cluster.nodes, 30)

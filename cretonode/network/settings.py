@@ -65,7 +65,7 @@ class PeerSettings:
 
     dial_timeout_ms: int = 1_500
     fallback_dial_ms: int = 1_000  # the side that is to be dialled dials itself after this
-    first_dial_ms: int = 250  # the same when its process has just started, and nobody knows
+    first_dial_ms: int = 400  # the same when its process has just started, and nobody knows
     at_once_ms: int = 300  # a dial that began longer ago was not made at once with the peer's own
     backoff_ms_first: int = 50  # after a failure, doubled with each, up to:
     backoff_ms_max: int = 400
