@@ -25,9 +25,7 @@ class Violation(StrEnum):
     EQUIVOCATION = "equivocation"  # two signed statements that contradict: anyone can check
     INVALID_SIGNATURE = "invalid_signature"  # on the peer's own connection
     MALFORMED = "malformed"  # bytes that no honest node sends
-    INVALID_RANGE = (
-        "invalid_range"  # an answer about final sequences that its hashes do not bear out
-    )
+    INVALID_RANGE = "invalid_range"  # about final sequences: its own hashes do not bear it out
     REPLAY = "replay"  # the same messages over and over, far more than was asked for
     VIEW_CHANGE_SPAM = "view_change_spam"  # more views left than there were
     FLOOD = "flood"  # more frames than any honest node sends, for long
