@@ -17,7 +17,7 @@ from cretonode.core.records import AmnesiaBegun, Promises, fold
 from cretonode.core.state import Restored
 from cretonode.dag.graph import genesis_vertex
 from cretonode.errors import ConfigError, StorageError
-from cretonode.identifiers import NodeId, ValidatorIndex
+from cretonode.identifiers import NodeId, ValidatorIndex, short
 from cretonode.storage.amnesia import begin_again
 from cretonode.storage.backend import Compression, DatabaseOptions
 from cretonode.storage.datadir import DataDirectory, open_data_directory
@@ -110,6 +110,7 @@ def _open(
             path=config.storage.path,
             meaning="the vote journal is not empty: what was final is fetched from the others",
         )
+    _tell_of_cut_log(backend, store, opened)
     promises = fold(decode_record(record) for record in opened.records)
     if promises.amnesia is not None:
         log.warning("amnesiac", meaning="silent until enough others have attested how far they are")
@@ -136,6 +137,28 @@ def check_promise(committee: Committee, store: Store) -> None:
             f"to say nothing in incarnation {current} any more: run `cretonode recover apply` with "
             "the signed files; or, when that recovery was given up, take part in another "
             "(docs/recover.md)"
+        )
+
+
+def _tell_of_cut_log(backend: RocksBackend, store: Store, opened: Opened) -> None:
+    """Log that the database's log was cut, and whether the journal knows of more than is left.
+
+    An own vertex of an earlier turn was synced, and with it all that was written before.
+    """
+    if backend.log_cut is None:
+        return
+    settled = fold(decode_record(record) for record in opened.records[: opened.settled])
+    own = settled.own_vertex
+    if own is None or store.get_vertex(own) is not None:
+        meaning = "what was not synced is dropped: normal after a power cut, and only then"
+        log.warning("database_log_cut", cause=backend.log_cut, meaning=meaning)
+    else:
+        meaning = (
+            "the disk damaged what was synced: what was final is fetched from the others; "
+            "transactions that only this node had are lost"
+        )
+        log.error(
+            "database_log_cut", cause=backend.log_cut, missing_vertex=short(own), meaning=meaning
         )
 
 

@@ -60,6 +60,7 @@ class Opened:
 
     journal: "Journal"
     records: tuple[bytes, ...]  # from the last rotation on
+    settled: int  # so many of them, all but the last group: their turns reached the database, too
     torn_bytes: int  # of a group that was never finished: nobody heard of it, so it was dropped
     removed: tuple[str, ...]  # files of a rotation that was cut short
 
@@ -255,7 +256,8 @@ def open_journal(
         disk, birth, generation=generation, size=len(data), offset=contents.offset, end=end
     )
     records = tuple(record for group in groups for record in group.records)
-    return Opened(journal, records, contents.torn_bytes, removed)
+    settled = len(records) - len(groups[-1].records) if groups else 0
+    return Opened(journal, records, settled, contents.torn_bytes, removed)
 
 
 def _check_reaches(disk: Disk, contents: Contents, at_least: JournalMarker | None) -> None:

@@ -64,11 +64,24 @@ class RocksBackend:
         self._buffers = rocksdict.WriteBufferManager(
             options.write_buffer_budget_mb * MIB, allow_stall=False
         )
-        self._options = self._database_options(options)
-        families = {str(family): self._family_options(options, family) for family in Family}
+        self._log_cut: str | None = None
         with _rocks_errors(path, "open"):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._database = rocksdict.Rdict(str(path), self._options, families)
+        try:
+            self._open(options)
+        except CorruptionError as error:
+            # A power cut may leave any sectors of what was not synced, not only the first ones;
+            # the log then looks damaged. All before that place is whole, and is what counts.
+            self._open(options, cuts_log=True)
+            self._log_cut = str(error)
+
+    def _open(self, options: DatabaseOptions, *, cuts_log: bool = False) -> None:
+        self._options = self._database_options(options)
+        if cuts_log:
+            self._options.set_wal_recovery_mode(rocksdict.DBRecoveryMode.point_in_time())
+        families = {str(family): self._family_options(options, family) for family in Family}
+        with _rocks_errors(self._path, "open"):
+            self._database = rocksdict.Rdict(str(self._path), self._options, families)
             self._families = {f: self._database.get_column_family(str(f)) for f in Family}
             self._handles = {f: self._database.get_column_family_handle(str(f)) for f in Family}
 
@@ -76,6 +89,14 @@ class RocksBackend:
     def path(self) -> Path:
         """Where it is."""
         return self._path
+
+    @property
+    def log_cut(self) -> str | None:
+        """Why the log was cut short when the database was opened; None: it was whole.
+
+        A power cut does that to what was not synced, a damaged disk to anything.
+        """
+        return self._log_cut
 
     # --- reads
 
@@ -213,8 +234,8 @@ class RocksBackend:
         environment.lower_thread_pool_cpu_priority()
         raw.set_env(environment)
         raw.set_paranoid_checks(enabled=True)
-        # A torn tail of the log is normal after a crash; damage before it is an error. The other
-        # modes drop synced records after a flipped bit, or refuse every torn tail.
+        # A torn tail of the log is normal after a crash; damage before it is an error first, so
+        # that somebody is told. The default mode drops what is behind a flipped bit silently.
         raw.set_wal_recovery_mode(rocksdict.DBRecoveryMode.tolerate_corrupted_tail_records())
         raw.set_keep_log_file_num(INFO_LOGS_KEPT)
         raw.set_max_log_file_size(INFO_LOG_BYTES_MAX)

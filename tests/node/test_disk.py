@@ -10,9 +10,9 @@ import structlog
 from cretonode.cli.layout import make_testnet
 from cretonode.config.load import load
 from cretonode.config.schema import Config
-from cretonode.core.records import Promises, ViewEntered
+from cretonode.core.records import OwnVertex, Promises, ViewEntered
 from cretonode.errors import StorageError
-from cretonode.identifiers import View
+from cretonode.identifiers import AuthorIndex, VertexHash, View
 from cretonode.node.disk import open_disk
 from cretonode.node.node import identify
 from cretonode.storage import amnesia
@@ -53,6 +53,44 @@ async def test_a_close_that_fails_does_not_hide_why_the_node_ended(
 
     with pytest.raises(StorageError, match="first"):
         await run()
+
+
+def flip_log(database: Path) -> None:
+    log = max(database.glob("*.log"))
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    log.write_bytes(data)
+
+
+@pytest.mark.parametrize("is_settled", [False, True], ids=["last group", "an earlier group"])
+async def test_a_damaged_log_of_the_database_is_cut_and_told(
+    tmp_path: Path, *, is_settled: bool
+) -> None:
+    """A power cut leaves holes in what was not synced; it must not need an operator.
+
+    An own vertex in the last group of the journal may never have reached the database.
+    """
+    config = four(tmp_path)
+    who = identify(config)
+    database = Path(config.storage.path)
+    async with open_disk(config, who.committee, who.me, who.secret.node_id) as disk:
+        own = OwnVertex(AuthorIndex(1), VertexHash(bytes(32)))
+        disk.journal.append_synced([encode_record(own)])
+        if is_settled:
+            disk.journal.append_synced([encode_record(ViewEntered(View(1)))])
+        for number in range(20):
+            disk.store.put_peer(b"peer", b"%d" % number * 100)
+        shutil.copytree(database, tmp_path / "killed")
+    shutil.rmtree(database)
+    (tmp_path / "killed").rename(database)
+    flip_log(database)
+    with structlog.testing.capture_logs() as logs:
+        async with open_disk(config, who.committee, who.me, who.secret.node_id) as disk:
+            left = dict(disk.store.peers())[b"peer"]
+    assert left in [b"%d" % number * 100 for number in range(1, 19)]
+    told = next(line for line in logs if line["event"] == "database_log_cut")
+    assert str(database) in told["cause"]
+    assert told["log_level"] == ("error" if is_settled else "warning")
 
 
 def four(tmp_path: Path, which: int = 0) -> Config:

@@ -2,7 +2,8 @@
 
 `mutations=yes` searches, for every planted bug, the lowest seed that catches it; `only=` those
 whose names begin so. `twins=yes` plays two instances with one key: every plan of 4 views and 10,000
-of 8 (`views=`, `samples=`), or one again: `twins=2:15,3,0,5`. `workers=` processes share the work.
+of 8 (`views=`, `samples=`), or one again: `twins=2:15,3,0,5`. `disks=yes` plays seeds over the
+node's own storage with faulty disks. `workers=` processes share the work.
 """
 
 import sys
@@ -13,7 +14,7 @@ from multiprocessing import Pool
 from statistics import median
 from time import perf_counter
 
-from tests.simulation import marks, twins
+from tests.simulation import marks, real_world, twins
 from tests.simulation.byzantine import BEHAVIOURS
 from tests.simulation.gate import CATCH_WITHIN, search_all
 from tests.simulation.scenario import (
@@ -26,7 +27,7 @@ from tests.simulation.scenario import (
 )
 
 SEEDS_OPTIONS = ("seeds", "first", "seed", "steps", "trace", "workers")
-OPTIONS = (*SEEDS_OPTIONS, "mutations", "only", "twins", "views", "samples")
+OPTIONS = (*SEEDS_OPTIONS, "mutations", "only", "twins", "views", "samples", "disks")
 LONG = 1_000  # seeds from which on every behaviour must have acted and every mark have fired
 
 
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     if "twins" in options:
         views, samples = int(options.get("views", "4")), int(options.get("samples", "10000"))
         return play_twins(workers, options["twins"], views, samples)
+    if options.get("disks") == "yes":
+        return play_disks(workers, options)
     steps = int(options.get("steps", STEPS_MIN))
     if "seed" in options:
         outcome = play_one(int(options["seed"]), steps=steps, traced=options.get("trace") == "yes")
@@ -86,6 +89,35 @@ def search_mutations(workers: int, only: str) -> int:
     return missed > 0
 
 
+def play_disks(workers: int, options: dict[str, str]) -> int:
+    """Play seeds over real journals and databases. Returns 0 when no seed shows a violation."""
+    steps = int(options.get("steps", real_world.STEPS_MIN))
+    first = int(options.get("seed", options.get("first", "0")))
+    count = 1 if "seed" in options else int(options.get("seeds", "20"))
+    play_seed = partial(real_world.play_real, steps=steps, traced=options.get("trace") == "yes")
+    outcomes: list[Outcome] = []
+    acted: Counter[str] = Counter()
+    with Pool(workers) as pool:
+        for outcome, faults in pool.imap_unordered(play_seed, range(first, first + count)):
+            outcomes.append(outcome)
+            acted += faults
+            if outcome.trace:
+                print("\n".join(outcome.trace))
+            if outcome.violation:
+                again = f"just simulate disks=yes seed={outcome.seed} steps={steps} trace=yes"
+                print(f"seed {outcome.seed}: {outcome.violation}\n  again: {again}", flush=True)
+    failed = sorted(outcome.seed for outcome in outcomes if outcome.violation)
+    done, cpu_s = sum(o.steps for o in outcomes), sum(o.cpu_s for o in outcomes)
+    print(f"seeds         {len(outcomes)} over real disks")
+    print(f"core steps    {done} in {cpu_s:.0f} core-seconds")
+    print(f"view changes  {sum(outcome.view_changes for outcome in outcomes)}")
+    print(f"transactions  {sum(outcome.transactions for outcome in outcomes)}")
+    for fault, times in sorted(acted.items()):
+        print(f"  {fault:<40} {times}")
+    print(f"violations    {len(failed)}{': seeds ' + str(failed) if failed else ''}")
+    return bool(failed)
+
+
 def play_twins(workers: int, which: str, views: int, samples: int) -> int:
     """Play one case, or all of so many views and a sample of twice as many. 0: no violation."""
     if which != "yes":
@@ -97,17 +129,28 @@ def play_twins(workers: int, which: str, views: int, samples: int) -> int:
         (f"every plan of {views} views", list(twins.enumerated(views))),
         (f"sample of {2 * views} views", list(twins.sampled(2 * views, samples, seed=0))),
     ):
-        began = perf_counter()
+        played: list[twins.Played] = []
         with Pool(workers) as pool:
-            verdicts = pool.imap(twins.verdict_of, cases, chunksize=16)
-            for case, verdict in zip(cases, verdicts, strict=True):
-                if verdict is not None:
+            for case, one in zip(cases, pool.imap(twins.play, cases, chunksize=16), strict=True):
+                played.append(one)
+                if one.violation is not None:
                     failed += 1
-                    print(f"twins {case}: {verdict}")
+                    print(f"twins {case}: {one.violation}")
                     print(f"  again: just simulate twins={case}", flush=True)
-        print(f"{name}: {len(cases)} cases in {perf_counter() - began:.0f} s", flush=True)
+        print(f"{name}: {len(cases)}")
+        report_twins(played)
     print(f"violations    {failed}")
     return failed > 0
+
+
+def report_twins(played: Sequence[twins.Played]) -> None:
+    """Print what some cases did together."""
+    steps, cpu_s = sum(one.steps for one in played), sum(one.cpu_s for one in played)
+    each = max(len(played), 1)
+    print(f"  core steps  {steps}, {steps / each:.0f} of a plan, in {cpu_s:.0f} core-seconds")
+    print(f"  views       {sum(one.views for one in played)} entered")
+    print(f"  stalls      {sum(one.stalls for one in played)}: nobody moved, the plan went on")
+    print(f"  two votes   in {sum(one.contradicts for one in played)} plans", flush=True)
 
 
 def acts_of(outcomes: Sequence[Outcome]) -> Counter[str]:

@@ -5,16 +5,15 @@ node starts with a new one that says only that it is amnesiac.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from cretonode.core.events import PeerSilent, Received, StepDown
-from cretonode.core.messages import Suspect
-from cretonode.core.records import AmnesiaBegun, fold
+from cretonode.core.messages import Suspect, VertexMessage
+from cretonode.core.records import fold
 from cretonode.dag.payload import each_id
 from cretonode.identifiers import TransactionId, ValidatorIndex
-from tests.simulation.disk import Tables
 from tests.simulation.marks import mark
 from tests.simulation.nodes import Node
 from tests.simulation.world import World
@@ -30,15 +29,18 @@ def lose_journal(world: World, node: Node, nonce: bytes, *, database: bool = Fal
     world.note(f"{node.name} loses its journal{' and its database' if database else ''}")
     disk = node.disk
     if database:
-        # What only this disk held was acknowledged by this node, and is gone with it.
-        for vertex, message in disk.tables.vertices.items():
-            if message.author == node.me and vertex not in disk.tables.final:
-                world.acknowledged.difference_update(
-                    TransactionId(id_) for id_ in each_id(message.transaction_ids)
-                )
-        disk.operations, disk.tables = [], Tables()
-    disk.journal = [AmnesiaBegun(nonce)]
-    disk.sync()
+        forget_acknowledged(world, node, disk.tables.vertices.values())
+        disk.lose_database()
+    disk.lose_journal(nonce)
+
+
+def forget_acknowledged(world: World, node: Node, lost: Iterable[VertexMessage]) -> None:
+    """What only this disk held was acknowledged by this node, and is gone with it."""
+    for message in lost:
+        if message.author == node.me and message.vertex.hash not in node.disk.tables.final:
+            world.acknowledged.difference_update(
+                TransactionId(id_) for id_ in each_id(message.transaction_ids)
+            )
 
 
 def is_amnesiac(node: Node) -> bool:

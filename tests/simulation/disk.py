@@ -30,6 +30,7 @@ from cretonode.core.messages import (
 )
 from cretonode.core.records import (
     Accepted,
+    AmnesiaBegun,
     HighCertificate,
     OwnVertex,
     Record,
@@ -165,6 +166,16 @@ class Disk:
         self.journal = list(records)
         self._forget_index()
         self.sync()
+
+    def lose_journal(self, nonce: bytes) -> None:
+        """Lose the journal and notice: the next one begins with that."""
+        self.journal = [AmnesiaBegun(nonce)]
+        self.sync()
+
+    def lose_database(self) -> None:
+        """Lose every row."""
+        self.operations, self.tables = [], Tables()
+        self.operations_synced = 0
 
     def holds(self, statement: Statement) -> bool:
         """True when the synced journal keeps a restarted node from contradicting `statement`."""

@@ -1,6 +1,7 @@
 """The RocksDB backend: rows come back, crashes leave prefixes, damage is named. SPEC S6."""
 
 import os
+import random
 import shutil
 import threading
 from collections.abc import Generator, Iterator
@@ -13,6 +14,7 @@ from cretonode.errors import CorruptionError, StorageError
 from cretonode.storage.backend import Compression, DatabaseOptions
 from cretonode.storage.rocksdb import RocksBackend
 from cretonode.storage.schema import Family
+from cretonode.storage.segment import SECTOR_BYTES
 from tests.storage.small import small_options
 
 OPTIONS = small_options()
@@ -289,14 +291,69 @@ def test_a_log_cut_anywhere_gives_a_prefix_of_the_writes(log_of_turns: tuple[Pat
     assert counts[-1] > 30
 
 
-def test_a_flipped_byte_inside_the_log_is_an_error_not_a_silent_loss(
+@pytest.mark.parametrize("lost", [0, 7])
+def test_a_torn_tail_is_nothing_to_speak_of(log_of_turns: tuple[Path, Path], lost: int) -> None:
+    path, log = log_of_turns
+    os.truncate(log, log.stat().st_size - lost)
+    backend = RocksBackend(path, OPTIONS)
+    assert backend.log_cut is None
+    backend.close()
+
+
+def test_a_flipped_byte_inside_the_log_is_told_and_what_is_before_it_kept(
     log_of_turns: tuple[Path, Path],
 ) -> None:
-    """With RocksDB's default recovery mode, synced records vanish behind a flipped byte."""
+    """With RocksDB's default recovery mode, synced records vanish behind it silently."""
     path, log = log_of_turns
     data = bytearray(log.read_bytes())
     data[len(data) // 2] ^= 1
     log.write_bytes(data)
+    backend = RocksBackend(path, OPTIONS)
+    assert backend.log_cut is not None
+    assert backend.log_cut.startswith(f"database {path}: open: Corruption")
+    turns = [int(key) for key, _ in backend.scan(Family.PAYLOADS)]
+    backend.close()
+    assert turns == list(range(len(turns)))
+    assert 10 < len(turns) < 30
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sectors_lost_behind_a_sync_lose_nothing_before_it(tmp_path: Path, seed: int) -> None:
+    """A power cut leaves any sectors of what was not synced: docs/spec/durability.md, 4."""
+    rng = random.Random(seed)
+    backend = RocksBackend(tmp_path / "db", OPTIONS)
+    synced = 0
+    for turn in range(40):
+        batch = backend.batch()
+        batch.put(Family.PAYLOADS, b"%02d" % turn, rng.randbytes(900))
+        backend.write(batch)
+        if turn == 20:
+            backend.flush_wal(sync=True)
+            synced = max((tmp_path / "db").glob("*.log")).stat().st_size
+    copy = tmp_path / "copy"
+    shutil.copytree(backend.path, copy)
+    backend.close()
+    log = max(copy.glob("*.log"))
+    data = bytearray(log.read_bytes())
+    for start in range(synced - synced % SECTOR_BYTES, len(data), SECTOR_BYTES):
+        first, last = max(start, synced), min(start + SECTOR_BYTES, len(data))
+        if rng.random() < 0.3:
+            data[first:last] = bytes(last - first)
+    log.write_bytes(data)
+    backend = RocksBackend(copy, OPTIONS)
+    turns = [int(key) for key, _ in backend.scan(Family.PAYLOADS)]
+    backend.close()
+    assert turns == list(range(len(turns)))
+    assert len(turns) >= 21
+
+
+def test_a_damaged_table_of_contents_is_an_error(log_of_turns: tuple[Path, Path]) -> None:
+    """Only the log is cut: what was flushed must be all there."""
+    path, _ = log_of_turns
+    manifest = next(path.glob("MANIFEST-*"))
+    data = bytearray(manifest.read_bytes())
+    data[len(data) // 2] ^= 1
+    manifest.write_bytes(data)
     with pytest.raises(CorruptionError, match=f"database {path}: open: Corruption"):
         RocksBackend(path, OPTIONS)
 

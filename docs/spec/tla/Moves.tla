@@ -56,7 +56,12 @@ Certified(c) == \E v \in Views :
   /\ view' = [view EXCEPT ![c] = v] /\ open' = [open EXCEPT ![c] = FALSE]
   /\ UNCHANGED <<said, opened>>
 
-Next == \E c \in Honest : Join(c) \/ Leave(c) \/ Adopt(c) \/ Certified(c)
+\* views.Views.resume: who entered without a word says after a restart that it did.
+Resume(c) == /\ view[c] > 0 /\ ~open[c]
+             /\ said' = [said EXCEPT ![c] = @ \cup {view[c]}]
+             /\ UNCHANGED <<view, open, opened>>
+
+Next == \E c \in Honest : Join(c) \/ Leave(c) \/ Adopt(c) \/ Certified(c) \/ Resume(c)
 Spec == Init /\ [][Next]_vars
 
 Bound == \A c \in Honest : view[c] > 1 =>

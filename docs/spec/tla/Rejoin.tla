@@ -24,10 +24,14 @@
 EXTENDS ChainedPhases
 CONSTANTS Ahead,  \* by how many views it had run ahead of everybody
           Margin, \* by how many views the certificate must be further above
-          Within  \* speaks in the view of the certificate, not only above it
+          Within, \* speaks in the view of the certificate, not only above it
+          Whole   \* FALSE: the last view is opened and not played, see RejoinNext
 
+\* A loss is left out when no view is left to come back in: who never comes back
+\* is like one that says nothing more and keeps its words.
 Lose(c) ==
   /\ hurt = <<"none">> /\ stage = "prepare" /\ current > 0
+  /\ Planted # {} \/ current + Margin <= LastView
   /\ \E attested \in IF "few" \in Planted THEN -1..(current - 1) ELSE {current - 1} :
        hurt' = <<"wiped", c, attested, high[c], current, Ahead>>
   /\ high' = [high EXCEPT ![c] = Genesis]
@@ -56,8 +60,22 @@ ReturnWithin(c) ==
   /\ stage' = "commit"
   /\ UNCHANGED <<current, committed, said>>
 
-RejoinNext == Next \/ \E c \in Honest : Lose(c) \/ Return(c) \/ ReturnWithin(c)
+\* With Whole = FALSE the last view is opened only: BaseKept says that whatever it
+\* opens on has all that is committed below it, so what it certifies has, too, as
+\* every vote in a view stands on one of its bases, and one vote for a sequence by
+\* each honest replica is one chain of certificates. So one view more fits.
+RejoinNext == /\ Whole \/ current < LastView
+              /\ Next \/ \E c \in Honest : Lose(c) \/ Return(c) \/ ReturnWithin(c)
 RejoinSpec == Init /\ [][RejoinNext]_vars
+
+\* VIEW: what nothing depends on any more is the same state. Old words count up to
+\* the view hurt[5] + hurt[6], then the rest of hurt is history; once the last view
+\* has prepared, nobody reads high.
+Spent == hurt[1] \in {"wiped", "back"} /\ current > hurt[5] + hurt[6]
+History == IF ~Spent THEN hurt
+           ELSE IF hurt[1] = "back" THEN <<"back">> ELSE <<"wiped", hurt[2], hurt[3]>>
+Relevant == <<current, stage, prepared, committed, said, History,
+              IF current = LastView /\ stage # "prepare" THEN <<>> ELSE high>>
 
 \* a goal: the replica is back, and its vote was needed for a certificate
 NeverBack == ~(hurt[1] = "back" /\ \E p \in committed : p[1] > hurt[5] /\ high[hurt[2]] = p)
