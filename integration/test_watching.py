@@ -15,7 +15,7 @@ from cretonode.operator.protocol_recording import (
     recording_head,
 )
 from cretonode.operator.protocol_topics import Mark, Phase, VertexSnapshot
-from integration.conftest import submit_final, transactions
+from integration.conftest import SETTLE_S, submit_final, transactions
 from integration.watching import Watching, open_watching
 
 QUORUM = 3  # of four
@@ -102,6 +102,7 @@ async def test_who_is_missing_why_the_view_moved_and_what_it_was_like(place: Pat
             assert sum(change.voters) >= QUORUM
             assert change.duration_ms is not None
 
+            await _until_noted(watching, bytes(4))
             cluster.nodes[3].kill()
             await watching.until(lambda w: w.status.absent == bytes([0, 0, 0, 1]))
             await watching.until(
@@ -121,32 +122,37 @@ async def test_who_is_missing_why_the_view_moved_and_what_it_was_like(place: Pat
             await watching.until(
                 lambda w: any(a.kind == "quorum_missing" for a in w.known.alerts or ())
             )
-            await _check_history(watching)
+            known = await _until_noted(watching, bytes([0, 0, 1, 1]))
+            assert known.vertices is None
+            assert known.views == watching.known.views
+            assert bytes(4) in (await _history(watching))[1]
 
 
-async def _check_history(watching: Watching) -> None:
-    """What was shown can be read back: the same view change, and who was missing when."""
+async def _history(watching: Watching) -> tuple[Changes, list[bytes]]:
+    """Return what the node's history adds up to, and who was absent from delta to delta."""
     assert watching.hello is not None
-    with trio.fail_after(60):
+    reader = RecordingReader()
+    reader.feed(recording_head(watching.hello))
+    known, absences = Changes(), []
+    place: dict[str, int] = {}
+    while True:
+        piece = history_untrusted((await watching.ask("history", **place)).value)
+        reader.feed(piece.frames)
+        for delta in reader.deltas_untrusted():
+            known = merged(known, changes_untrusted(delta), fresh=delta.fresh)
+            absences.append(known.status[0].absent if known.status else b"")
+        if piece.cursor is None:
+            break
+        place = {"cursor": piece.cursor}
+    assert reader.end_untrusted() == 0
+    return known, absences
+
+
+async def _until_noted(watching: Watching, absent: bytes) -> Changes:
+    """Return what the history says once it says who is absent: it is written once a second."""
+    with trio.fail_after(SETTLE_S):
         while True:
-            reader = RecordingReader()
-            reader.feed(recording_head(watching.hello))
-            known, absences, cursor = Changes(), [], None
-            while True:
-                place = {} if cursor is None else {"cursor": cursor}
-                answer = await watching.ask("history", **place)
-                piece = history_untrusted(answer.value)
-                reader.feed(piece.frames)
-                for delta in reader.deltas_untrusted():
-                    known = merged(known, changes_untrusted(delta), fresh=delta.fresh)
-                    absences.append(known.status[0].absent if known.status else b"")
-                cursor = piece.cursor
-                if cursor is None:
-                    break
-            assert reader.end_untrusted() == 0
-            if absences and absences[-1] == bytes([0, 0, 1, 1]):
-                break
+            known, absences = await _history(watching)
+            if absences and absences[-1] == absent:
+                return known
             await trio.sleep(0.2)
-    assert known.vertices is None
-    assert known.views == watching.known.views
-    assert bytes(4) in absences
