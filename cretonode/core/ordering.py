@@ -37,6 +37,8 @@ class Ordering:
     slots: dict[SequenceNumber, Slot] = field(default_factory=dict)
     accepted: dict[SequenceNumber, VertexHash] = field(default_factory=dict)  # in this view
     said: set[SequenceNumber] = field(default_factory=set)  # voted for since the start
+    # Of this view, before the restart: below it commits were said, of which none is known.
+    committed_to: SequenceNumber = SequenceNumber(0)
     _future: dict[ValidatorIndex, deque[Vote]] = field(default_factory=dict)
 
     def on_vote(self, sender: ValidatorIndex, vote: Vote) -> None:
@@ -115,11 +117,23 @@ class Ordering:
         self.slots.clear()
         self.accepted.clear()
         self.said.clear()
+        self.committed_to = SequenceNumber(0)
         self.intake.prune()
         kept, self._future = self._future, {}
         for author, votes in kept.items():
             for vote in votes:
                 self.on_vote(author, vote)
+
+    def resume_high(self, high: PrepareCertificate) -> None:
+        """Take up the journal's high certificate, of this view: its commit is said again.
+
+        All commits of a view are at its high certificate or below, and the journal does not tell
+        which: none is said below it any more. Whoever waits there for one is shown this
+        certificate, and the commits for it make all below final.
+        """
+        self.committed_to = high.sequence
+        if high.sequence > self.state.final:
+            self.slot_at(high.sequence).prepared = high
 
     def slot_at(self, sequence: SequenceNumber) -> Slot:
         """Return the slot of `sequence`, new when there was none."""
@@ -165,7 +179,7 @@ class Ordering:
 
     def _try_commit(self, slot: Slot) -> None:
         certificate = slot.prepared
-        if certificate is None or slot.commit_said:
+        if certificate is None or slot.commit_said or slot.sequence < self.committed_to:
             return
         self.state.raise_high(certificate)
         if self.state.amnesiac:

@@ -334,5 +334,5 @@ class Replica:
                 return
             self.ordering.accepted[sequence] = anchor  # voted for again once it is on the chain
         high = promises.high
-        if high is not None and high.view == state.view and high.sequence > state.final:
-            self.ordering.slot_at(high.sequence).prepared = high
+        if high is not None and high.view == state.view:
+            self.ordering.resume_high(high)
