@@ -226,7 +226,6 @@ ELSEWHERE: Final = {
     "test_the_first_word_of_each_counts",
     "core/attester.py Attester._answers": "one of each validator",
     "core/attester.py Attester._answered_ms": "one of each validator",
-    "core/attester.py Attester._allowances": "one of each validator",
     "core/bodies.py Bodies._by_hash": "tests/core/test_catch_up.py::"
     "test_headers_are_not_asked_for_without_end",
     "core/bodies.py Bodies._order": "tests/core/test_bodies.py::"
@@ -243,9 +242,9 @@ ELSEWHERE: Final = {
     "core/suppliers.py Suppliers.finals": "one of each validator",
     "core/suppliers.py Suppliers._records": "one of each validator",
     "core/state.py State.amnesiacs": "one of each validator",
-    "core/loners.py Pauses._times": "tests/core/test_loners.py::"
+    "core/pauses.py Pauses._times": "tests/core/test_loners.py::"
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
-    "core/loners.py Pauses._last_ms": "tests/core/test_loners.py::"
+    "core/pauses.py Pauses._last_ms": "tests/core/test_loners.py::"
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
     "core/pace.py Series.waits_ms": "a deque with a length",
     "core/pace.py Pace._votes_ms": "a deque with a length",
