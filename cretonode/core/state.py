@@ -79,8 +79,11 @@ class State:
     amnesiacs: dict[ValidatorIndex, int] = field(default_factory=dict)  # who asked last when, ms
     equivocators: set[ValidatorIndex] = field(default_factory=set)
     connected: set[ValidatorIndex] = field(default_factory=set)
-    pace: Pace = field(default_factory=Pace)  # ordering and execution measure, views judges
+    pace: Pace = field(init=False)  # ordering and execution measure, views judges
     effects: list[Effect] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.committee, self.me, self.view)
 
     @property
     def leader(self) -> ValidatorIndex:

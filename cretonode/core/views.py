@@ -218,7 +218,7 @@ class Views:
         state.emit(Persist(ViewEntered(view)))
         state.emit(Entered(view=view, leader=state.leader, cause=cause))
         self.loners.begin_view(self.view_changes.values())
-        state.pace.begin_view()
+        state.pace.begin_view(view, state.now_ms)
         self.ordering.begin_view()
 
     def _join(self) -> None:

@@ -248,6 +248,7 @@ ELSEWHERE: Final = {
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
     "core/pace.py Series.waits_ms": "a deque with a length",
     "core/pace.py Pace._votes_ms": "a deque with a length",
+    "core/pace.py Pace._row": "one of each validator",
     "core/slots.py Slot.shown": "one of each validator",
     "core/reputation.py Reputation.log": "tests/core/test_reputation.py::"
     "test_whatever_happens_at_most_f_others_are_banned_and_everything_stays_small",

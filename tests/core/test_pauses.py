@@ -1,4 +1,4 @@
-"""A pause doubles each time up to a longest one, and is forgotten in peace, a doubling at a time."""
+"""A pause doubles up to a longest one, and is forgotten in peace a doubling at a time."""
 
 import pytest
 
