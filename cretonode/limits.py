@@ -47,6 +47,7 @@ LOOKUP_HASHES_MAX: Final = 256
 FINAL_RECALLED_MAX: Final = 4096  # final vertices that old parents brought back into memory
 INDEXES_MAX: Final = 4096  # vertices by (author, index), beyond what the graph holds
 FUTURE_VIEW_MESSAGES_MAX: Final = 64  # of one author, kept for a view not yet entered
+CHECKPOINTS_SAID_MAX: Final = 32  # own ones that the journal knows while none becomes stable
 
 # --- detection
 EVIDENCE_PER_AUTHOR_MAX: Final = 8

@@ -8,6 +8,7 @@ from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Effect, Halt, Persist, Send
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
+    CheckpointCertificate,
     CommitCertificate,
     Evidence,
     Message,
@@ -126,7 +127,11 @@ class State:
         """Send to one validator."""
         self.effects.append(Send(peer, message))
 
-    def halt(self, cause: str, certificates: tuple[CommitCertificate, ...] = ()) -> None:
+    def halt(
+        self,
+        cause: str,
+        certificates: tuple[CommitCertificate | CheckpointCertificate, ...] = (),
+    ) -> None:
         """Do nothing from now on."""
         if not self.halted:
             self.halted = True

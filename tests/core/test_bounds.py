@@ -221,7 +221,7 @@ ELSEWHERE: Final = {
     "test_a_stable_checkpoint_lets_older_promises_go",
     "core/retransmission.py Retransmission._resent": "RESENT_VERTICES_MAX for each validator",
     "core/records.py Promises.checkpoints": "tests/core/test_records.py::"
-    "test_a_stable_checkpoint_lets_older_promises_go",
+    "test_of_checkpoints_that_never_become_stable_the_newest_are_kept",
     "core/amnesia.py Amnesia.attested": "tests/core/test_amnesia.py::"
     "test_the_first_word_of_each_counts",
     "core/attester.py Attester._answers": "one of each validator",
