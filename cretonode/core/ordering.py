@@ -13,6 +13,7 @@ from cretonode.core.execution import Execution, follow, path_from_final
 from cretonode.core.intake import Intake
 from cretonode.core.messages import (
     Commit,
+    Position,
     Prepare,
     PrepareCertificate,
     PrePrepare,
@@ -206,7 +207,8 @@ class Ordering:
         anchor = state.graph.admitted.get(base.anchor)
         if anchor is None:
             if base.sequence - state.final <= state.committee.parameters.window:
-                self.intake.want(base.anchor, state.leader, certain=True)
+                # It was sent before the view changed, if at all.
+                self.intake.want(base.anchor, self._holder_of(base), certain=True, urgent=True)
             return False
         path = path_from_final(state, anchor)
         if path is None:
@@ -216,6 +218,23 @@ class Ordering:
         follow(state, path)
         state.chain.cut(base.sequence)
         return True
+
+    def _holder_of(self, base: Position) -> ValidatorIndex:
+        """Return who has the anchor of the base: who prepared it, if that is known here."""
+        state = self.state
+        if state.high is None or state.high.position != base:
+            return state.leader
+        able = state.connected - state.equivocators
+        return next((v.author for v in state.high.votes if v.author in able), state.leader)
+
+    def _is_first(self, sequence: SequenceNumber) -> bool:
+        """True for the sequence after the base of a view above 0.
+
+        Its anchor stands on what was sent before the view changed: what lacks of it is not on its
+        way. A leader that lied showed it to others only, or it was lost with one that died.
+        """
+        base = self.state.base
+        return self.state.view > 0 and base is not None and sequence == base.sequence + 1
 
     def _accept_next(self) -> bool:
         """Put the next anchor on the chain and vote for it. False when there is none yet."""
@@ -233,7 +252,13 @@ class Ordering:
         anchor = state.graph.admitted.get(named)
         if anchor is None:
             certain = promised is not None or certified is not None
-            self.intake.want(named, state.leader, certain=certain, proposed=True)
+            self.intake.want(
+                named,
+                state.leader,
+                certain=certain,
+                proposed=True,
+                urgent=self._is_first(sequence) and named in state.graph.orphans,
+            )
             return False
         link = state.chain.link(anchor)
         if not self._fits(link, sequence):

@@ -47,7 +47,7 @@ from tests.wire.hostile import (
 from tests.wire.strategies import MESSAGE_OF, MESSAGES
 from tests.wire.test_vertex_messages import vertex_message
 
-A, B = VertexHash(b"a" * 32), VertexHash(b"b" * 32)
+A = VertexHash(b"a" * 32)
 SIGNATURE = bytes(SIGNATURE_BYTES)
 KINDS = pytest.mark.parametrize("kind", list(MESSAGE_OF), ids=lambda kind: kind.__name__)
 SIGNED = [kind for kind in MESSAGE_OF if "signature" in kind.__dataclass_fields__]
