@@ -111,7 +111,7 @@ class Intake:
                 continue  # catch-up fetches it
             if lacking in graph.orphans:
                 news = self._exempt(lacking, certain=certain, proposed=proposed)
-                if news or urgent:
+                if news or (urgent and len(seen) < FETCH_HASHES_MAX):
                     further = [v for v in graph.missing_of(lacking) if v not in seen]
                     seen.update(further)
                     seeking += further
