@@ -17,13 +17,12 @@ from chaos.evidence import read_log
 from chaos.kill import load_figures
 from chaos.liar_process import open_liar
 from chaos.liars import judge
-from chaos.order import Order, shown
+from chaos.order import Order
 from chaos.proof import check_banned
 from chaos.stage import Run, Stage, open_stage
 from chaos.timeline import ENVIRONMENT, first, moments
 from chaos.watch import Overdue, until
 from cretonode.cli.layout import NodeFiles
-from cretonode.client import AsyncClient
 
 LIAR: Final = 0  # leads the first view
 BEHAVIOUR: Final = "splits-anchors"
@@ -109,7 +108,7 @@ async def _one(run: Run, seed: int) -> tuple[Replaced | None, Stage]:
         await until(is_replaced, limit_s=GIVE_UP_S, what="another view at every honest node")
         lie = first(files[LIAR], "equivocated", since_s=began_s)
         assert lie is not None
-        final = await _final_of_others(stage, honest, lie.at_s)
+        final = await _final_of_others(honest, lie.at_s)
         longest_s = stage.watch.longest_wait_s(stage.nodes, watched_s, trio.current_time())
         await check_banned(run.promises, honest, LIAR)
         # It counts its lies in its log once in a while, and is banned sooner than that.
@@ -120,28 +119,22 @@ async def _one(run: Run, seed: int) -> tuple[Replaced | None, Stage]:
     return Replaced(max(left), min(final), max(final), longest_s), stage
 
 
-async def _final_of_others(
-    stage: Stage, honest: Sequence[NodeFiles], lie_s: float
-) -> tuple[float, ...]:
+async def _final_of_others(honest: Sequence[NodeFiles], lie_s: float) -> tuple[float, ...]:
     """Return when each node had, after the lie, a sequence of another leader. Raises: Overdue."""
     times: list[float] = []
-    with trio.move_on_after(GIVE_UP_S):
-        while len(times) < len(honest):
-            await trio.sleep(0.2)
-            times = []
-            for node, files in zip(stage.nodes, honest, strict=True):
-                finals = [
-                    moment
-                    for moment in moments(files, since_s=lie_s)
-                    if moment.event == "finalized"
-                ]
-                async with AsyncClient(node.files.url) as client:
-                    for moment in finals:
-                        sequence = moment.whole("sequence")
-                        (slot,) = (await client.finalized(sequence, 1)).sequences
-                        anchor = await client.vertex(slot.anchor)
-                        if anchor is not None and anchor.author != LIAR:
-                            times.append(moment.at_s - lie_s)
-                            break
-    assert len(times) == len(honest), shown([str(time) for time in times])
+
+    def are_final() -> bool:
+        found = (_other_final(files, lie_s) for files in honest)
+        times[:] = [at_s - lie_s for at_s in found if at_s is not None]
+        return len(times) == len(honest)
+
+    await until(are_final, limit_s=GIVE_UP_S, what="a sequence of another leader everywhere")
     return tuple(times)
+
+
+def _other_final(files: NodeFiles, since_s: float) -> float | None:
+    """Return when the first sequence that the liar did not propose was final at a node."""
+    for moment in moments(files, since_s=since_s):
+        if moment.event == "finalized" and moment.whole("leader") != LIAR:
+            return moment.at_s
+    return None

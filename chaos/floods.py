@@ -5,6 +5,7 @@ a node does with the surplus is what is tested.
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import replace
 from typing import ClassVar, Final
@@ -30,7 +31,7 @@ TRANSACTION_BYTES: Final = 100
 HEARD_MAX: Final = 8
 
 
-class Flood(Behaviour):
+class Flood(Behaviour, ABC):
     """Sends `at_once` messages to everybody, ten times a second."""
 
     at_once: ClassVar[int] = 1
@@ -69,9 +70,9 @@ class Flood(Behaviour):
         """When the next handful is due, too."""
         return min(super().deadline_ms(), self._due_ms)
 
+    @abstractmethod
     def one(self) -> Message | None:
         """Return the next message of the flood; None: there is nothing to make it of yet."""
-        raise NotImplementedError
 
     def vertex(
         self, parents: tuple[VertexHash, ...], height: int, payload: VertexMessage

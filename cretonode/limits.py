@@ -35,7 +35,7 @@ FRAME_BYTES_MAX: Final = 2 * 1024 * 1024
 MESSAGE_DEPTH_MAX: Final = 8
 FETCH_HASHES_MAX: Final = 64
 FETCH_SLOTS_MAX: Final = 64
-BEHIND_SEQUENCES: Final = 8  # behind by so many, ranges are fetched; by fewer, single vertices
+BEHIND_SEQUENCES: Final = 8  # behind by so many, ranges are fetched; see `Parameters`
 HEADERS_MAX: Final = 4096  # in one answer to a range request
 HEADERS_BYTES_MAX: Final = 1024 * 1024  # of them together, encoded
 HEADERS_AHEAD_MAX: Final = 1024  # certified and not handed on: then no range is asked for
@@ -47,6 +47,7 @@ LOOKUP_HASHES_MAX: Final = 256
 FINAL_RECALLED_MAX: Final = 4096  # final vertices that old parents brought back into memory
 INDEXES_MAX: Final = 4096  # vertices by (author, index), beyond what the graph holds
 FUTURE_VIEW_MESSAGES_MAX: Final = 64  # of one author, kept for a view not yet entered
+CHECKPOINTS_SAID_MAX: Final = 32  # own ones that the journal knows while none becomes stable
 
 # --- detection
 EVIDENCE_PER_AUTHOR_MAX: Final = 8

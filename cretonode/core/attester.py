@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from cretonode.core.effects import Say
 from cretonode.core.messages import Attestation, Rejoin
+from cretonode.core.pauses import Pauses
 from cretonode.core.retransmission import Retransmission
 from cretonode.core.state import State
 from cretonode.core.views import Views
@@ -16,32 +17,15 @@ from cretonode.limits import ATTEST_MS, STEP_DOWN_MS, STEP_DOWN_MS_MAX
 
 
 @dataclass(slots=True)
-class Allowance:
-    """When the next leader may step down for one validator. Who asks for nothing for
-    STEP_DOWN_MS_MAX beyond that begins anew.
-    """
-
-    next_ms: int = 0
-    pause_ms: int = STEP_DOWN_MS
-
-    def charge(self, now_ms: int) -> None:
-        """Note that a leader stepped down."""
-        if now_ms >= self.next_ms + STEP_DOWN_MS_MAX:
-            self.pause_ms = STEP_DOWN_MS
-        self.next_ms = now_ms + self.pause_ms
-        self.pause_ms = min(2 * self.pause_ms, STEP_DOWN_MS_MAX)
-
-
-@dataclass(slots=True)
 class Attester:
-    """Bound: of each other validator one answer, one time and one allowance."""
+    """Bound: of each other validator one answer, one time and one pause."""
 
     state: State
     views: Views
     retransmission: Retransmission
     _answers: dict[ValidatorIndex, Attestation] = field(default_factory=dict)
     _answered_ms: dict[ValidatorIndex, int] = field(default_factory=dict)
-    _allowances: dict[ValidatorIndex, Allowance] = field(default_factory=dict)
+    _pauses: Pauses = field(default_factory=lambda: Pauses(STEP_DOWN_MS, STEP_DOWN_MS_MAX))
     _charged: View = View(-1)  # the last view left for somebody
 
     def on_rejoin(self, sender: ValidatorIndex, message: Rejoin) -> None:
@@ -88,8 +72,7 @@ class Attester:
         state = self.state
         if not state.leads or message.until <= state.view:
             return
-        allowance = self._allowances.get(message.author)
-        if allowance is not None and state.now_ms < allowance.next_ms:
+        if state.now_ms < self._pauses.until_ms(message.author):
             return
         self._charge(message.author, state.view)
         for peer in state.peers:
@@ -109,4 +92,4 @@ class Attester:
 
     def _charge(self, author: ValidatorIndex, view: View) -> None:
         self._charged = view
-        self._allowances.setdefault(author, Allowance()).charge(self.state.now_ms)
+        self._pauses.count(author, self.state.now_ms)

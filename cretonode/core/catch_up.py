@@ -24,7 +24,6 @@ from cretonode.core.state import NEVER_MS, State
 from cretonode.core.suppliers import Suppliers
 from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
 from cretonode.limits import (
-    BEHIND_SEQUENCES,
     FETCH_SLOTS_MAX,
     HEADERS_AHEAD_MAX,
     LOOKUP_HASHES_MAX,
@@ -133,7 +132,7 @@ class CatchUp:
         self.bodies.advance()
         highest = self.execution.highest()
         gap = self.target - state.final
-        state.behind = gap >= BEHIND_SEQUENCES
+        state.behind = gap >= state.committee.parameters.behind_sequences
         if highest is None or self._asked is not None:
             return
         following = self._following()

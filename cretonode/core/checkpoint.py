@@ -39,7 +39,7 @@ class Checkpoints:
             self.state.halt(f"sequence {sequence} executed to another digest than before")
             return
         parameters = self.state.committee.parameters
-        if len(self.own) > 2 * parameters.window // parameters.checkpoint_interval:
+        while len(self.own) > 2 * parameters.window // parameters.checkpoint_interval:
             del self.own[min(self.own)]
         if not committee.is_past(sequence):
             self._say(sequence, digest)
@@ -71,20 +71,47 @@ class Checkpoints:
 
     def on_certificate(self, certificate: CheckpointCertificate) -> None:
         """Take a stable checkpoint from a peer, once executed this far."""
+        if not self._agrees(certificate):
+            return
         digest = self.own.get(certificate.sequence)
         if certificate.sequence > self.state.low and digest is not None:
             self._settle(certificate, digest)
 
     def expect(self, certificate: CheckpointCertificate) -> None:
         """Settle as soon as the own execution is there: one step may go far beyond."""
-        if certificate.sequence > self.state.final:
-            self.expected[certificate.sequence] = certificate
-        else:
+        if certificate.sequence <= self.state.final:
             self.on_certificate(certificate)
+        elif self._agrees(certificate):
+            self.expected[certificate.sequence] = certificate
 
     def own_vote(self, sequence: SequenceNumber) -> Checkpoint | None:
         """Return the own signed vote, for sending again."""
         return self._votes.get(sequence, {}).get(self.state.me)
+
+    def _agrees(self, certificate: CheckpointCertificate) -> bool:
+        """Halt when another certificate of this sequence is known: then more than f lied.
+
+        Whoever signed both is accused.
+        """
+        known = self.expected.get(certificate.sequence, self.stable)
+        if known is None or known.sequence != certificate.sequence:
+            return True
+        if known.digest == certificate.digest:
+            return True
+        again = {vote.author: vote for vote in votes_of(certificate)}
+        for vote in votes_of(known):
+            if vote.author in again:
+                self.state.emit(Accuse(vote.author, vote, again[vote.author]))
+        said = " and ".join(
+            f"{c.digest.hex()} by validators {[v.author for v in c.votes]}"
+            for c in (known, certificate)
+        )
+        self.state.halt(
+            f"two digests are certified for the checkpoint of sequence {certificate.sequence}: "
+            f"{said}; more than f lied",
+            (known, certificate),
+        )
+        return False
 
     def _try_stable(self, sequence: SequenceNumber) -> None:
         digest = self.own.get(sequence)
@@ -106,7 +133,8 @@ class Checkpoints:
         if certificate.digest != own:
             self.state.halt(
                 f"a quorum executed up to sequence {certificate.sequence} to digest "
-                f"{certificate.digest.hex()}, this node to {own.hex()}"
+                f"{certificate.digest.hex()}, this node to {own.hex()}",
+                (certificate,),
             )
             return
         low = certificate.sequence
@@ -115,3 +143,16 @@ class Checkpoints:
         self.own = {s: digest for s, digest in self.own.items() if s >= low}
         self._votes = {s: votes for s, votes in self._votes.items() if s >= low}
         self.state.emit(Persist(StableCheckpoint(certificate)), Stable(certificate))
+
+
+def votes_of(certificate: CheckpointCertificate) -> list[Checkpoint]:
+    """Return the votes of a certificate, each as its author signed it."""
+    return [
+        Checkpoint(
+            sequence=certificate.sequence,
+            digest=certificate.digest,
+            author=vote.author,
+            signature=vote.signature,
+        )
+        for vote in certificate.votes
+    ]

@@ -22,6 +22,7 @@ from cretonode.identifiers import (
 from cretonode.limits import (
     AUTHOR_UNFINAL_MAX,
     BATCH_AGE_MAX,
+    BEHIND_SEQUENCES,
     CHECKPOINT_INTERVAL_DEFAULT,
     DEDUP_WINDOW_DEFAULT,
     DEDUP_WINDOW_MAX,
@@ -57,6 +58,13 @@ class Parameters:
     def batch_age_max(self) -> int:
         """How many sequences below an anchor its transactions may have been taken at most."""
         return min(self.window, BATCH_AGE_MAX)
+
+    @property
+    def behind_sequences(self) -> int:
+        """How many sequences behind ranges are fetched and no vertex is made: it would be too late
+        after a dedup window in any case.
+        """
+        return min(BEHIND_SEQUENCES, self.dedup_window)
 
     def problems(self, size: int) -> list[str]:
         """Return every rule these parameters break for `size` validators, as sentences."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from cretonode.core.checkpoint import votes_of
 from cretonode.core.effects import Accuse, Effect, Late, Send
 from cretonode.core.evidence import Subject, brief, evidence_of, hides, subject_of
 from cretonode.core.execution import Execution
@@ -104,16 +105,9 @@ class Detector:
                 self._note_new_view(message)
             case Checkpoint():
                 self._note_checkpoint(message)
-            case CheckpointCertificate(sequence=sequence, digest=digest):
-                for vote in message.votes:
-                    self._note_checkpoint(
-                        Checkpoint(
-                            sequence=sequence,
-                            digest=digest,
-                            author=vote.author,
-                            signature=vote.signature,
-                        )
-                    )
+            case CheckpointCertificate():
+                for vote in votes_of(message):
+                    self._note_checkpoint(vote)
             case _:
                 pass
 

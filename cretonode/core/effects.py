@@ -172,7 +172,7 @@ class Halt:
     """
 
     cause: str
-    certificates: tuple[CommitCertificate, ...] = ()
+    certificates: tuple[CommitCertificate | CheckpointCertificate, ...] = ()
 
 
 Effect: TypeAlias = (

@@ -17,7 +17,6 @@ from cretonode.crypto.canonical import encode
 from cretonode.crypto.hashing import hash_of
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import SequenceNumber, VertexHash
-from cretonode.limits import BEHIND_SEQUENCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,8 @@ class Execution:
         if first.anchor != certificate.anchor:
             self._halt((first, certificate))
             return
-        most = BEHIND_SEQUENCES if state.behind else 2 * state.committee.parameters.window
+        parameters = state.committee.parameters
+        most = parameters.behind_sequences if state.behind else 2 * parameters.window
         while len(self.waiting) > most:
             # Any one above will do: the chain covers what is below it.
             del self.waiting[min(self.waiting)]

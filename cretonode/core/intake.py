@@ -36,6 +36,7 @@ class Want:
     ask: ValidatorIndex  # the next to be asked
     certain: bool  # something certified depends on it: bounds on its author do not count
     proposed: bool = False  # the leader's open proposal depends on it: they do not, up to a number
+    asked: bool = False
 
 
 @dataclass(slots=True)
@@ -91,20 +92,29 @@ class Intake:
                 self._offer(*waiting)
 
     def want(
-        self, vertex: VertexHash, ask: ValidatorIndex, *, certain: bool, proposed: bool = False
+        self,
+        vertex: VertexHash,
+        ask: ValidatorIndex,
+        *,
+        certain: bool,
+        proposed: bool = False,
+        urgent: bool = False,
     ) -> None:
         """Get `vertex` soon: something certified (`certain`) or `proposed` depends on it, or an
-        orphan does.
+        orphan does. It is probably on its way, and asked for after a while; at once when `urgent`.
         """
         graph = self.state.graph
-        seeking = [vertex]
+        seeking, seen = [vertex], {vertex}
         while seeking:
             lacking = seeking.pop()
             if lacking in self.certified:
                 continue  # catch-up fetches it
             if lacking in graph.orphans:
-                if self._exempt(lacking, certain=certain, proposed=proposed):
-                    seeking += graph.missing_of(lacking)
+                news = self._exempt(lacking, certain=certain, proposed=proposed)
+                if news or (urgent and len(seen) < FETCH_HASHES_MAX):
+                    further = [v for v in graph.missing_of(lacking) if v not in seen]
+                    seen.update(further)
+                    seeking += further
                 continue
             want = self._wants.get(lacking)
             if want is not None:
@@ -112,7 +122,9 @@ class Intake:
                 want.proposed = want.proposed or proposed
             elif not graph.knows(lacking):
                 ask_at_ms = self.state.now_ms + self.state.timing.fetch_delay_ms
-                self._wants[lacking] = Want(ask_at_ms, ask, certain, proposed)
+                want = self._wants[lacking] = Want(ask_at_ms, ask, certain, proposed)
+            if want is not None and urgent and not want.asked:
+                want.ask_at_ms = self.state.now_ms
 
     def prune(self) -> None:
         """Forget what nothing needs any more: the proposals of a view that is over.
@@ -137,6 +149,7 @@ class Intake:
         for vertex, want in self._wants.items():
             if want.ask_at_ms > state.now_ms:
                 continue
+            want.asked = True
             want.ask_at_ms = state.now_ms + state.timing.fetch_timeout_ms
             peer = self._peer_for(want)
             asked = due.setdefault(peer, [])
@@ -325,13 +338,14 @@ class Intake:
             self.state.emit(Accuse(vertex.author, first, _brief(message)))
 
     def _peer_for(self, want: Want) -> ValidatorIndex:
-        """Return whom to ask: the first connected one from `want.ask` on; itself when alone."""
+        """Return whom to ask: the first connected one from `want.ask` on, proven liars last; itself
+        when alone.
+        """
         state = self.state
-        for step in range(state.committee.size):
-            ask = ValidatorIndex((want.ask + step) % state.committee.size)
-            if ask != state.me and ask in state.connected:
-                return ask
-        return state.me
+        size = state.committee.size
+        turns = [ValidatorIndex((want.ask + step) % size) for step in range(size)]
+        able = [peer for peer in turns if peer != state.me and peer in state.connected]
+        return next((p for p in able if p not in state.equivocators), able[0] if able else state.me)
 
 
 def _brief(message: VertexMessage) -> VertexMessage:

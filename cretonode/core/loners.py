@@ -10,37 +10,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cretonode.core.messages import ViewChange
+from cretonode.core.pauses import Pauses
 from cretonode.core.state import NEVER_MS, State
 from cretonode.identifiers import ValidatorIndex, View
 
 PAUSE_TIMEOUTS: Final = 2  # after the first time, in view-change timeouts
-PAUSE_DOUBLINGS_MAX: Final = 4
-
-
-@dataclass(slots=True)
-class Pauses:
-    """How long a validator must wait before views may move for its sake again.
-
-    The pause doubles each time, up to `base_ms` times 16, and halves for each such longest pause
-    that passes in peace. Bound: one entry of each validator.
-    """
-
-    base_ms: int
-    _times: dict[ValidatorIndex, int] = field(default_factory=dict)
-    _last_ms: dict[ValidatorIndex, int] = field(default_factory=dict)
-
-    def until_ms(self, validator: ValidatorIndex) -> int:
-        """Return the moment from which on it is allowed again."""
-        times = self._times.get(validator, 0)
-        return self._last_ms[validator] + (self.base_ms << times - 1) if times else 0
-
-    def count(self, validator: ValidatorIndex, now_ms: int) -> None:
-        """The view moved for the sake of `validator`."""
-        longest_ms = self.base_ms << PAUSE_DOUBLINGS_MAX
-        peaceful = (now_ms - self._last_ms.get(validator, now_ms)) // longest_ms
-        times = max(0, self._times.get(validator, 0) - peaceful)
-        self._times[validator] = min(times, PAUSE_DOUBLINGS_MAX) + 1
-        self._last_ms[validator] = now_ms
+PAUSE_TIMEOUTS_MAX: Final = 32
 
 
 @dataclass(slots=True)

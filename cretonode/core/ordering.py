@@ -13,6 +13,7 @@ from cretonode.core.execution import Execution, follow, path_from_final
 from cretonode.core.intake import Intake
 from cretonode.core.messages import (
     Commit,
+    Position,
     Prepare,
     PrepareCertificate,
     PrePrepare,
@@ -37,6 +38,8 @@ class Ordering:
     slots: dict[SequenceNumber, Slot] = field(default_factory=dict)
     accepted: dict[SequenceNumber, VertexHash] = field(default_factory=dict)  # in this view
     said: set[SequenceNumber] = field(default_factory=set)  # voted for since the start
+    # Of this view, before the restart: below it commits were said, of which none is known.
+    committed_to: SequenceNumber = SequenceNumber(0)
     _future: dict[ValidatorIndex, deque[Vote]] = field(default_factory=dict)
 
     def on_vote(self, sender: ValidatorIndex, vote: Vote) -> None:
@@ -115,11 +118,23 @@ class Ordering:
         self.slots.clear()
         self.accepted.clear()
         self.said.clear()
+        self.committed_to = SequenceNumber(0)
         self.intake.prune()
         kept, self._future = self._future, {}
         for author, votes in kept.items():
             for vote in votes:
                 self.on_vote(author, vote)
+
+    def resume_high(self, high: PrepareCertificate) -> None:
+        """Take up the journal's high certificate, of this view: its commit is said again.
+
+        All commits of a view are at its high certificate or below, and the journal does not tell
+        which: none is said below it any more. Whoever waits there for one is shown this
+        certificate, and the commits for it make all below final.
+        """
+        self.committed_to = high.sequence
+        if high.sequence > self.state.final:
+            self.slot_at(high.sequence).prepared = high
 
     def slot_at(self, sequence: SequenceNumber) -> Slot:
         """Return the slot of `sequence`, new when there was none."""
@@ -165,7 +180,7 @@ class Ordering:
 
     def _try_commit(self, slot: Slot) -> None:
         certificate = slot.prepared
-        if certificate is None or slot.commit_said:
+        if certificate is None or slot.commit_said or slot.sequence < self.committed_to:
             return
         self.state.raise_high(certificate)
         if self.state.amnesiac:
@@ -192,7 +207,8 @@ class Ordering:
         anchor = state.graph.admitted.get(base.anchor)
         if anchor is None:
             if base.sequence - state.final <= state.committee.parameters.window:
-                self.intake.want(base.anchor, state.leader, certain=True)
+                # It was sent before the view changed, if at all.
+                self.intake.want(base.anchor, self._holder_of(base), certain=True, urgent=True)
             return False
         path = path_from_final(state, anchor)
         if path is None:
@@ -202,6 +218,23 @@ class Ordering:
         follow(state, path)
         state.chain.cut(base.sequence)
         return True
+
+    def _holder_of(self, base: Position) -> ValidatorIndex:
+        """Return who has the anchor of the base: who prepared it, if that is known here."""
+        state = self.state
+        if state.high is None or state.high.position != base:
+            return state.leader
+        able = state.connected - state.equivocators
+        return next((v.author for v in state.high.votes if v.author in able), state.leader)
+
+    def _is_first(self, sequence: SequenceNumber) -> bool:
+        """True for the sequence after the base of a view above 0.
+
+        Its anchor stands on what was sent before the view changed: what lacks of it is not on its
+        way. A leader that lied showed it to others only, or it was lost with one that died.
+        """
+        base = self.state.base
+        return self.state.view > 0 and base is not None and sequence == base.sequence + 1
 
     def _accept_next(self) -> bool:
         """Put the next anchor on the chain and vote for it. False when there is none yet."""
@@ -219,7 +252,13 @@ class Ordering:
         anchor = state.graph.admitted.get(named)
         if anchor is None:
             certain = promised is not None or certified is not None
-            self.intake.want(named, state.leader, certain=certain, proposed=True)
+            self.intake.want(
+                named,
+                state.leader,
+                certain=certain,
+                proposed=True,
+                urgent=self._is_first(sequence) and named in state.graph.orphans,
+            )
             return False
         link = state.chain.link(anchor)
         if not self._fits(link, sequence):

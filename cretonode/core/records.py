@@ -16,6 +16,7 @@ from cretonode.core.messages import (
     ViewChange,
 )
 from cretonode.identifiers import AuthorIndex, Digest, SequenceNumber, VertexHash, View
+from cretonode.limits import CHECKPOINTS_SAID_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ class Promises:
     high: PrepareCertificate | None = None
     view_change: ViewChange | None = None  # for `view`
     new_view: NewView | None = None  # for `view`
-    checkpoints: dict[SequenceNumber, Digest] = field(default_factory=dict)
+    checkpoints: dict[SequenceNumber, Digest] = field(default_factory=dict)  # the newest
     stable: CheckpointCertificate | None = None
 
     def apply(self, record: Record) -> None:
@@ -160,6 +161,8 @@ class Promises:
             case SaidCheckpoint(sequence, digest):
                 assert self.checkpoints.get(sequence, digest) == digest, (sequence, digest)
                 self.checkpoints[sequence] = digest
+                if len(self.checkpoints) > CHECKPOINTS_SAID_MAX:
+                    del self.checkpoints[min(self.checkpoints)]
             case StableCheckpoint(certificate):
                 self._settle(certificate)
             case AmnesiaBegun(nonce):

@@ -205,9 +205,8 @@ class Replica:
         )
 
     def wants_batch(self) -> bool:
-        """True when a Batch may be offered: not so far behind that its vertex would be too late."""
-        behind = self.catch_up.target - self.state.final
-        return behind < self.state.dedup.window and self.proposer.wants_batch()
+        """True when a Batch may be offered."""
+        return self.proposer.wants_batch()
 
     def _on_message(self, sender: ValidatorIndex, message: Message) -> None:
         match message:
@@ -334,5 +333,5 @@ class Replica:
                 return
             self.ordering.accepted[sequence] = anchor  # voted for again once it is on the chain
         high = promises.high
-        if high is not None and high.view == state.view and high.sequence > state.final:
-            self.ordering.slot_at(high.sequence).prepared = high
+        if high is not None and high.view == state.view:
+            self.ordering.resume_high(high)

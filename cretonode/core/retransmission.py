@@ -18,7 +18,7 @@ from cretonode.core.state import State
 from cretonode.core.views import Views
 from cretonode.dag.vertex import Vertex
 from cretonode.identifiers import AuthorIndex, SequenceNumber, ValidatorIndex, VertexHash
-from cretonode.limits import AUTHOR_UNFINAL_MAX, BEHIND_SEQUENCES
+from cretonode.limits import AUTHOR_UNFINAL_MAX
 
 RESENT_MESSAGES_MAX: Final = 64  # in answer to one status
 RESENT_VERTICES_MAX: Final = AUTHOR_UNFINAL_MAX  # all that one author may have unfinal
@@ -119,7 +119,8 @@ class Retransmission:
         newest = self.execution.newest_certificate()
         if newest is not None and status.final < newest.sequence:
             answer.append(newest)
-        is_far_behind = self.state.final - status.final >= BEHIND_SEQUENCES
+        gap = self.state.final - status.final
+        is_far_behind = gap >= self.state.committee.parameters.behind_sequences
         if not is_far_behind:
             answer += self._checkpoint_answer(status)
             if status.view == self.state.view:

@@ -8,6 +8,7 @@ from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Effect, Halt, Persist, Send
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
+    CheckpointCertificate,
     CommitCertificate,
     Evidence,
     Message,
@@ -79,8 +80,11 @@ class State:
     amnesiacs: dict[ValidatorIndex, int] = field(default_factory=dict)  # who asked last when, ms
     equivocators: set[ValidatorIndex] = field(default_factory=set)
     connected: set[ValidatorIndex] = field(default_factory=set)
-    pace: Pace = field(default_factory=Pace)  # ordering and execution measure, views judges
+    pace: Pace = field(init=False)  # ordering and execution measure, views judges
     effects: list[Effect] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.committee, self.me, self.view)
 
     @property
     def leader(self) -> ValidatorIndex:
@@ -123,7 +127,11 @@ class State:
         """Send to one validator."""
         self.effects.append(Send(peer, message))
 
-    def halt(self, cause: str, certificates: tuple[CommitCertificate, ...] = ()) -> None:
+    def halt(
+        self,
+        cause: str,
+        certificates: tuple[CommitCertificate | CheckpointCertificate, ...] = (),
+    ) -> None:
         """Do nothing from now on."""
         if not self.halted:
             self.halted = True

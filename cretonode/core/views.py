@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cretonode.core.effects import Accuse, Entered, Persist, Say
 from cretonode.core.intake import Intake
-from cretonode.core.loners import PAUSE_TIMEOUTS, Loners, Pauses
+from cretonode.core.loners import PAUSE_TIMEOUTS, PAUSE_TIMEOUTS_MAX, Loners
 from cretonode.core.messages import (
     NewView,
     Suspect,
@@ -19,6 +19,7 @@ from cretonode.core.messages import (
 )
 from cretonode.core.ordering import Ordering
 from cretonode.core.patience import Patience
+from cretonode.core.pauses import Pauses
 from cretonode.core.records import BaseAdopted, SaidNewView, SaidViewChange, ViewEntered
 from cretonode.core.state import NEVER_MS, State
 from cretonode.identifiers import ValidatorIndex, View
@@ -45,8 +46,9 @@ class Views:
 
     def __post_init__(self) -> None:
         self.patience = Patience(self.state)
-        pause_ms = PAUSE_TIMEOUTS * self.state.timing.view_change_timeout_ms
-        self.loners = Loners(self.state, Pauses(pause_ms))
+        timeout_ms = self.state.timing.view_change_timeout_ms
+        pauses = Pauses(PAUSE_TIMEOUTS * timeout_ms, PAUSE_TIMEOUTS_MAX * timeout_ms)
+        self.loners = Loners(self.state, pauses)
 
     def resume(self, said: ViewChange | None, opened: NewView | None) -> None:
         """Say again what the journal shows was said in this view."""
@@ -220,7 +222,7 @@ class Views:
         state.emit(Persist(ViewEntered(view)))
         state.emit(Entered(view=view, leader=state.leader, cause=cause))
         self.loners.begin_view(self.view_changes.values())
-        state.pace.begin_view()
+        state.pace.begin_view(view, state.now_ms)
         self.ordering.begin_view()
 
     def _join(self) -> None:

@@ -195,5 +195,6 @@ class Driver:
             "finalized",
             sequence=effect.sequence,
             anchor=short(effect.anchor.hash),
+            leader=effect.anchor.author,
             vertices=len(effect.vertices),
         )

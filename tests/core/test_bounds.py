@@ -10,21 +10,14 @@ import ast
 import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from cretonode.core.effects import Accuse
-from cretonode.core.events import LookedUp, PeerConnected, PeerSilent
-from cretonode.core.messages import Status, Suspect, VertexMessage
 from cretonode.core.replica import Replica
-from cretonode.core.state import Restored
-from cretonode.crypto.hashing import hash_of
-from cretonode.dag.graph import FinalVertex
-from cretonode.identifiers import AuthorIndex, Height, SequenceNumber, ValidatorIndex, View
 from cretonode.limits import (
     AUTHOR_HELD_MAX,
     AUTHOR_ORPHANS_MAX,
@@ -39,28 +32,11 @@ from cretonode.limits import (
     INDEXES_MAX,
     LOOKUP_HASHES_MAX,
 )
-from tests.core.replicas import (
-    ROOT,
-    Driven,
-    anchor,
-    anchors,
-    batch_of,
-    checkpoint,
-    commit,
-    committed,
-    make_replica,
-    of,
-    plain,
-    pre_prepare,
-    prepare,
-    prepared,
-    signed,
-    view_change,
-)
+from tests.core.floods import FLOODS, Flood
+from tests.core.replicas import Driven, make_replica
 
 ROOT_PATH: Final = Path(__file__).parent.parent.parent
 CONTAINERS: Final = (dict, set, list, deque, defaultdict, Counter)
-LIAR: Final = 2  # f = 1 of 4; the replica is validator 1, validator 0 leads
 
 
 @dataclass(frozen=True)
@@ -221,12 +197,11 @@ ELSEWHERE: Final = {
     "test_a_stable_checkpoint_lets_older_promises_go",
     "core/retransmission.py Retransmission._resent": "RESENT_VERTICES_MAX for each validator",
     "core/records.py Promises.checkpoints": "tests/core/test_records.py::"
-    "test_a_stable_checkpoint_lets_older_promises_go",
+    "test_of_checkpoints_that_never_become_stable_the_newest_are_kept",
     "core/amnesia.py Amnesia.attested": "tests/core/test_amnesia.py::"
     "test_the_first_word_of_each_counts",
     "core/attester.py Attester._answers": "one of each validator",
     "core/attester.py Attester._answered_ms": "one of each validator",
-    "core/attester.py Attester._allowances": "one of each validator",
     "core/bodies.py Bodies._by_hash": "tests/core/test_catch_up.py::"
     "test_headers_are_not_asked_for_without_end",
     "core/bodies.py Bodies._order": "tests/core/test_bodies.py::"
@@ -243,12 +218,13 @@ ELSEWHERE: Final = {
     "core/suppliers.py Suppliers.finals": "one of each validator",
     "core/suppliers.py Suppliers._records": "one of each validator",
     "core/state.py State.amnesiacs": "one of each validator",
-    "core/loners.py Pauses._times": "tests/core/test_loners.py::"
+    "core/pauses.py Pauses._times": "tests/core/test_loners.py::"
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
-    "core/loners.py Pauses._last_ms": "tests/core/test_loners.py::"
+    "core/pauses.py Pauses._last_ms": "tests/core/test_loners.py::"
     "test_pauses_double_to_a_cap_for_one_who_is_always_ahead",
     "core/pace.py Series.waits_ms": "a deque with a length",
     "core/pace.py Pace._votes_ms": "a deque with a length",
+    "core/pace.py Pace._row": "one of each validator",
     "core/slots.py Slot.shown": "one of each validator",
     "core/reputation.py Reputation.log": "tests/core/test_reputation.py::"
     "test_whatever_happens_at_most_f_others_are_banned_and_everything_stays_small",
@@ -266,7 +242,7 @@ ELSEWHERE: Final = {
     "node/links.py Links._conduct": "one of each validator",
     "node/channel.py Channel._views": "one of each message in `_waiting`",
     "node/inbox.py Inbox._bytes": "one of each peer",
-    "node/batcher.py Batcher.unfinal": "tests/core/test_bounds.py::own_batches",
+    "node/batcher.py Batcher.unfinal": "tests/core/floods.py::own_batches",
     "node/batcher.py Batcher._waiting": "tests/node/test_batcher.py::"
     "test_past_its_bound_nothing_of_a_request_is_taken",
     "node/batcher.py Batcher._outdated": "tests/node/test_batcher.py::"
@@ -274,7 +250,7 @@ ELSEWHERE: Final = {
     "node/batcher.py Batcher._pending": "tests/node/test_batcher.py::"
     "test_past_its_bound_nothing_of_a_request_is_taken",
     "node/batcher.py Batcher._vouched": "at most as many as pending_max, else it is gone through",
-    "node/batcher.py Batcher._batched": "tests/core/test_bounds.py::own_batches",
+    "node/batcher.py Batcher._batched": "tests/core/floods.py::own_batches",
     "node/channel.py Channel._heard": "one of each class",
     "node/channel.py Channel._said": "one of each class",
     "node/channel.py Channel._waiting": "tests/node/test_channel.py::"
@@ -315,8 +291,8 @@ ELSEWHERE: Final = {
     "node/links.py Links.recovered": "one of each validator",
     "node/links.py Links._silent": "one of each validator",
     "node/progress.py Progress._samples": "a deque with a length",
-    "node/retaker.py Retaker._retakes": "tests/core/test_bounds.py::own_batches",
-    "node/retaker.py Retaker._under_way": "tests/core/test_bounds.py::own_batches",
+    "node/retaker.py Retaker._retakes": "tests/core/floods.py::own_batches",
+    "node/retaker.py Retaker._under_way": "tests/core/floods.py::own_batches",
     "node/server.py SlotServer._waiting": "one of each validator",
     "node/server.py Waiting._requests": "tests/node/test_server.py::"
     "test_requests_past_the_bound_are_dropped",
@@ -382,196 +358,7 @@ def size_of(container: object) -> int:
     return len(container)
 
 
-# --- floods: each yields now and then, so that the bounds are checked on the way
-
-Flood = Iterator[Driven]
-
-
-def far_views(tested: Driven) -> Flood:
-    """Votes, suspicions and view-changes of ever later views."""
-    genesis = anchor(0, 1)
-    for view in range(1, 200):
-        tested.hear(prepare(view, genesis, LIAR), commit(view, genesis, LIAR))
-        tested.hear(signed(Suspect(view=View(view), author=ValidatorIndex(LIAR))))
-        tested.hear(view_change(view, LIAR))
-        yield tested
-
-
-def contradictions(tested: Driven) -> Flood:
-    """Every vote twice and more, each time for another anchor; each index twice."""
-    for index in range(1, 40):
-        for some in anchors(0, 12, index=100 * index):
-            tested.hear(prepare(0, some, LIAR), commit(0, some, LIAR), commit(0, some, 3))
-            tested.hear(prepare(0, some, 3))
-        yield tested
-        digest = hash_of(index.to_bytes(2, "big"))
-        for sequence in range(1, 100):
-            tested.hear(checkpoint(sequence, digest, LIAR))
-        yield tested
-        tested.hear(view_change(1, LIAR, prepared(0, anchor(0, index))))
-        tested.hear(plain(LIAR, 1, transactions=(b"%d" % index,)))
-    liars = Counter(effect.author for effect in of(tested.everything, Accuse))
-    assert liars[ValidatorIndex(LIAR)] == EVIDENCE_PER_AUTHOR_MAX
-
-
-def vertices(tested: Driven) -> Flood:
-    """More vertices than an author may have: admitted, orphaned, and for one index."""
-    for index in range(1, 2 * AUTHOR_HELD_MAX):
-        tested.hear_all(plain(LIAR, index), plain(LIAR, index, timestamp_ms=index))
-        unknown = plain(3, index, anchor(0, 7, timestamp_ms=index))
-        tested.hear_all(
-            replace(unknown, vertex=replace(unknown.vertex, author=ValidatorIndex(LIAR)))
-        )
-        if index % 50 == 0:
-            yield tested
-
-
-def old_vertices(tested: Driven) -> Flood:
-    """Vertices below what is final, faster than storage answers."""
-    first = plain(LIAR, 1_000)
-    tested.finalize(0, first, anchor(0, 1, ROOT, first))
-    for index in range(1, 2 * LOOKUP_HASHES_MAX):
-        tested.hear(plain(LIAR, index))
-    yield tested
-
-
-def looked_up(index: int) -> FinalVertex:
-    """Return what storage says of a vertex that was final long ago."""
-    return FinalVertex(
-        hash=anchor(0, index, timestamp_ms=1).vertex.hash,
-        author=ValidatorIndex(0),
-        index=AuthorIndex(index),
-        height=Height(1),
-        sequence=SequenceNumber(1),
-        timestamp_ms=1,
-        finalized_by=SequenceNumber(1),
-    )
-
-
-def old_parents(tested: Driven) -> Flood:
-    """Vertices that name old final ones and break a rule, without end."""
-    tested.finalize(0, *anchors(0, 60))
-    for index in range(1, 2 * FINAL_RECALLED_MAX):
-        parent = looked_up(index)
-        tested.hear(plain(LIAR, 10, parent, height=7))
-        tested.step(LookedUp((parent,), ()))
-        if index % 500 == 0:
-            yield tested
-
-
-def rising_indexes(tested: Driven) -> Flood:
-    """Vertices that break a rule, each with an index of its own, many on one old parent."""
-    tested.finalize(0, *anchors(0, 60))
-    for index in range(1, 2 * INDEXES_MAX):
-        parent = looked_up(1 + index // 50)
-        tested.hear(plain(LIAR, 10 + index, parent, height=7))
-        if index % 50 == 49:
-            tested.step(LookedUp((parent,), ()))
-            yield tested
-
-
-def certificates(tested: Driven) -> Flood:
-    """Certificates far above what is here, of lower sequences, too."""
-    for some in anchors(0, 60):
-        tested.hear(committed(0, some))
-        yield tested
-
-
-def far_ahead(tested: Driven) -> Flood:
-    """Peers send vertices without their parents to a replica that is far behind."""
-    for peer in (0, LIAR, 3):
-        tested.step(PeerConnected(ValidatorIndex(peer)))
-        tested.hear(
-            Status(
-                view=View(0),
-                has_base=True,
-                final=SequenceNumber(500),
-                stable=SequenceNumber(496),
-                slots=(),
-                newest=(AuthorIndex(0),) * 4,
-            ),
-            sender=peer,
-        )
-    yield tested
-    tested.hear(committed(0, anchors(0, 60)[-1]))
-    for index in range(1, FETCH_SLOTS_MAX * AUTHOR_UNFINAL_MAX + 300):
-        unknown = looked_up(index)
-        for sender in (0, LIAR, 3):
-            tested.hear(plain(LIAR, index, unknown), sender=sender)
-        if index % 1_000 == 0:
-            yield tested
-    for peer in (0, LIAR, 3):
-        tested.step(PeerSilent(ValidatorIndex(peer)))
-    yield tested
-
-
-def in_flight(tested: Driven) -> Flood:
-    """A leader that proposes and proposes, its anchors late, and then others besides."""
-    for some in anchors(0, 40):
-        tested.hear(pre_prepare(0, some))
-    yield tested
-    for some in anchors(0, 40):
-        tested.hear(some, pre_prepare(0, some))
-        yield tested
-    for some in anchors(0, 40, index=50):
-        tested.hear(pre_prepare(0, some), prepare(0, some, LIAR), commit(0, some, LIAR))
-    yield tested
-
-
-def proposed(tested: Driven) -> Flood:
-    """A proposal on a longer history than one anchor may order, sent from its end."""
-    chain = [plain(3, 1)]
-    for index in range(2, 700):
-        chain.append(plain(3, index, chain[-1], ROOT))
-    top = anchor(0, 1, ROOT, chain[-1])
-    tested.hear(pre_prepare(0, top), top)
-    for message in reversed(chain[1:]):
-        tested.hear(message)
-    yield tested
-
-
-def long_run(tested: Driven) -> Flood:
-    """Finality goes on and on, and no checkpoint becomes stable."""
-    previous: VertexMessage | FinalVertex = ROOT
-    for index in range(1, 200):
-        tip = plain(LIAR, index, transactions=(b"%d" % index,))
-        previous = anchor(0, index, previous, tip)
-        tested.finalize(0, tip, previous)
-        yield tested
-
-
-def own_batches(tested: Driven) -> Flood:
-    """Clients without end, and no leader."""
-    for number in range(2 * AUTHOR_UNFINAL_MAX):
-        if tested.replica.wants_batch():
-            tested.do(batch_of(b"%d" % number))
-        yield tested
-    yield tested.restart()
-
-
-def orphans_at_start(tested: Driven) -> Flood:
-    """Storage gives back vertices whose parents nobody remembers."""
-    unknown = anchors(0, 200)
-    pending = tuple(plain(LIAR, index, unknown[index]) for index in range(1, 200))
-    yield make_replica(restored=Restored(final=ROOT, pending=pending))
-    yield tested
-
-
-FLOODS: Final = (
-    far_views,
-    contradictions,
-    vertices,
-    old_vertices,
-    old_parents,
-    rising_indexes,
-    certificates,
-    far_ahead,
-    in_flight,
-    proposed,
-    long_run,
-    own_batches,
-    orphans_at_start,
-)
+# --- floods
 
 
 @cache

@@ -3,10 +3,12 @@
 The replica is validator 1 of 4; the checkpoint interval is 4, the window 8.
 """
 
+from collections.abc import Callable
+
 import pytest
 
 from cretonode.core.effects import Accuse, Effect, Halt, Say, Stable
-from cretonode.core.messages import Checkpoint, Commit, Prepare
+from cretonode.core.messages import Checkpoint, CheckpointCertificate, Commit, Prepare
 from cretonode.core.records import SaidCheckpoint, StableCheckpoint
 from cretonode.crypto.hashing import hash_of
 from cretonode.identifiers import Digest, SequenceNumber, ValidatorIndex
@@ -131,6 +133,58 @@ def test_a_halted_replica_asks_for_no_wake_up() -> None:
     tested.now_ms += 100_000
     assert tested.step_tick() == []
     assert tested.replica.deadline_ms() > tested.now_ms
+
+
+def expecting(digest: Digest) -> Driven:
+    """Return a replica that a range has shown the checkpoint of sequence 4, before it is there."""
+    tested = make_replica()
+    tested.replica.checkpoints.expect(stable(4, digest))
+    return tested
+
+
+def in_a_range(tested: Driven, certificate: CheckpointCertificate) -> list[Effect]:
+    tested.replica.checkpoints.expect(certificate)
+    return tested.replica._settle()
+
+
+def from_a_peer(tested: Driven, certificate: CheckpointCertificate) -> list[Effect]:
+    return tested.hear(certificate)
+
+
+@pytest.mark.parametrize("second", [in_a_range, from_a_peer])
+def test_two_certificates_for_one_checkpoint_halt_the_replica_and_accuse(
+    second: Callable[[Driven, CheckpointCertificate], list[Effect]],
+) -> None:
+    """Like two commit certificates for one sequence (docs/spec/consensus.md, 3.3, 6): both are
+    verified, so more than f lied, and which one is true the own execution cannot tell for them."""
+    digest = executed()[2]
+    tested = expecting(digest)
+    other = stable(4, WRONG, (0, 2, 3))
+    effects = second(tested, other)
+    (halt,) = of(effects, Halt)
+    assert halt.certificates == (stable(4, digest), other)
+    assert [accusation.author for accusation in of(effects, Accuse)] == [0, 2]
+    assert not said(tested.hear(*A[:4], committed(0, A[3])), Checkpoint)
+
+
+def test_a_certificate_that_contradicts_the_stable_checkpoint_halts_the_replica() -> None:
+    tested, _, digest = executed()
+    tested.hear(stable(4, digest))
+    (halt,) = of(tested.hear(stable(4, WRONG)), Halt)
+    assert halt.certificates == (stable(4, digest), stable(4, WRONG))
+
+
+def test_the_same_checkpoint_by_others_is_welcome() -> None:
+    digest = executed()[2]
+    tested = expecting(digest)
+    tested.replica.checkpoints.expect(stable(4, digest, (0, 2, 3)))
+    assert of(tested.finalize(0, *A[:4]), Stable)
+
+
+def test_an_expected_checkpoint_with_another_digest_than_the_own_halts_the_replica() -> None:
+    tested = expecting(WRONG)
+    (halt,) = of(tested.finalize(0, *A[:4]), Halt)
+    assert halt.certificates == (stable(4, WRONG),)
 
 
 def test_f_wrong_digests_change_nothing() -> None:

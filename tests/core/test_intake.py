@@ -173,6 +173,56 @@ def test_an_anchor_that_votes_name_is_asked_of_the_leader(message: VertexMessage
     assert asked(tested.wait(TIMING.fetch_delay_ms)) == {0: {named(A[0])}}
 
 
+def test_what_an_equivocator_may_keep_back_is_asked_of_others_first() -> None:
+    tested = connected()
+    tested.hear(plain(2, 1), plain(2, 1, transactions=(b"another",)))
+    tested.hear(A[1], sender=2)
+    assert asked(tested.wait(TIMING.fetch_delay_ms)) == {3: {named(A[0])}}
+    alone = make_replica()
+    alone.step(PeerSilent(ValidatorIndex(0)))
+    alone.step(PeerSilent(ValidatorIndex(3)))
+    alone.hear(plain(2, 1), plain(2, 1, transactions=(b"another",)))
+    alone.hear(A[1], sender=2)
+    assert asked(alone.wait(TIMING.fetch_delay_ms)) == {2: {named(A[0])}}, "better than nobody"
+
+
+# --- a view begins: what lacks was sent before it, if at all
+
+
+def test_the_base_of_a_view_is_asked_at_once_of_one_who_prepared_it() -> None:
+    """Only some were shown it: nobody waits for it to come by itself. SPEC C4, B5."""
+    tested = connected(2)
+    base = prepared(0, A[0], (0, 1, 3))
+    tested.hear(plain(0, 9), plain(0, 9, transactions=(b"a lie",)))
+    effects = tested.hear(new_view(1, base))
+    assert asked(effects) == {1: {named(A[0])}}
+    assert not asked(tested.step_tick()), "once"
+    assert asked(tested.wait(TIMING.fetch_timeout_ms)) == {3: {named(A[0])}}, "then who else has it"
+
+
+def test_what_the_first_anchor_of_a_view_stands_on_is_asked_for_at_once() -> None:
+    """A leader that lied showed it to others only; and what that stands on, too."""
+    tested = connected(2)
+    tested.hear(new_view(1))
+    first = anchor(1, 1, ROOT, A[1])
+    assert not asked(tested.hear(pre_prepare(1, first))), "the anchor itself is on its way"
+    assert asked(tested.hear(first)) == {1: {named(A[1])}}
+    assert asked(tested.hear(A[1], sender=1)) == {1: {named(A[0])}}
+    assert said(tested.hear(A[0], sender=1), Prepare)
+
+
+def test_what_a_later_anchor_stands_on_is_probably_on_its_way() -> None:
+    tested = connected(2)
+    first = anchor(1, 1)
+    second = anchor(1, 2, first, P1)
+    tested.hear(new_view(1), first, pre_prepare(1, first), second, pre_prepare(1, second))
+    assert not asked(tested.everything)
+    in_the_first_view = connected(2)
+    over = anchor(0, 1, ROOT, P1)
+    in_the_first_view.hear(over, pre_prepare(0, over))
+    assert not asked(in_the_first_view.everything)
+
+
 def test_a_parent_that_storage_knows_as_final_settles_the_orphan() -> None:
     tested = connected()
     tested.hear(P2)

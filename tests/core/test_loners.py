@@ -101,15 +101,3 @@ def test_the_pause_holds_whichever_leader_stepped_down() -> None:
     assert tested.replica.views.loners.pauses.until_ms(ValidatorIndex(3)) == (
         tested.now_ms + PAUSE_MS
     )
-
-
-def test_peace_halves_the_pause() -> None:
-    pauses = leading().replica.views.loners.pauses
-    three = ValidatorIndex(3)
-    longest_ms = PAUSE_MS << 4
-    for at_ms in range(10):
-        pauses.count(three, at_ms)
-    assert pauses.until_ms(three) == 9 + longest_ms
-    pauses.count(three, 9 + 3 * longest_ms)
-    assert pauses.until_ms(three) == 9 + 3 * longest_ms + (PAUSE_MS << 2)
-    assert pauses.until_ms(ValidatorIndex(2)) == 0

@@ -20,6 +20,7 @@ from cretonode.core.records import (
 )
 from cretonode.crypto.hashing import hash_of
 from cretonode.identifiers import AuthorIndex, Digest, SequenceNumber, VertexHash, View
+from cretonode.limits import CHECKPOINTS_SAID_MAX
 from tests.core.replicas import anchors, named, new_view, prepared, stable, view_change
 
 CHAIN = anchors(0, 40)
@@ -116,6 +117,14 @@ def test_a_stable_checkpoint_lets_older_promises_go() -> None:
     promises = fold([*journal, StableCheckpoint(stable(4, digest(4)))])
     assert promises.accepted.keys() == {5, 6}
     assert promises.checkpoints.keys() == {4, 6}
+
+
+def test_of_checkpoints_that_never_become_stable_the_newest_are_kept() -> None:
+    said = [SaidCheckpoint(sequence(s), digest(s)) for s in range(1, 3 * CHECKPOINTS_SAID_MAX)]
+    promises = fold(said)
+    kept = [int(s) for s in promises.checkpoints]
+    assert kept == list(range(2 * CHECKPOINTS_SAID_MAX, 3 * CHECKPOINTS_SAID_MAX))
+    assert promises.records() == said[-CHECKPOINTS_SAID_MAX:]
 
 
 @pytest.mark.parametrize(

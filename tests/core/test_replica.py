@@ -112,6 +112,20 @@ def test_a_restarted_backup_says_its_votes_again_and_no_others() -> None:
     assert not persisted(after.everything, Accepted)
 
 
+def test_a_restarted_replica_commits_nothing_below_its_high_certificate() -> None:
+    """SPEC C8. It committed sequence 1 after 2, so the journal does not tell. Were more than f to
+    lie, there could be a certificate for another anchor at 1; the commit for 2 covers 1 anyway."""
+    before = make_replica()
+    before.hear_all(prepared(0, A[1]), prepared(0, A[0]))
+    assert [c.sequence for c in said(before.everything, Commit)] == [2, 1]
+    after = before.restart()
+    assert [c.sequence for c in said(after.at_start, Commit)] == [2]
+    effects = after.hear_all(prepared(0, anchor(0, 40)), prepared(0, A[2]))
+    assert [c.sequence for c in said(effects, Commit)] == [3], "above it all is as before"
+    effects = after.hear_all(new_view(1, prepared(0, A[0])), prepared(1, A[0]))
+    assert [(c.view, c.sequence) for c in said(effects, Commit)] == [(1, 1)]
+
+
 def test_votes_whose_anchors_the_database_lost_wait_for_them() -> None:
     """DESIGN 2, Durability: intact journal, database behind it: refetch, keep voting."""
     sibling = anchor(0, 9)
