@@ -1,7 +1,7 @@
 """The operator protocol: what a node and whoever attaches say over its Unix socket.
 
-A client needs this module alone, whether console or command line. Pure.
-Source: docs/operator-socket.md.
+A client that asks and is answered needs this module alone; one that watches needs
+`protocol_deltas` too. Pure. Source: docs/operator-socket.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from cretonode.errors import MalformedMessage
 from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.limits import VALIDATORS_MAX
 from cretonode.operator.protocol_fields import (
+    NUMBER_MAX,
     fields_untrusted,
     fields_value,
     name_untrusted,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 VERSION_MAJOR: Final = 1  # another one does not understand this one
-VERSION_MINOR: Final = 1  # a higher one has more commands and fields
+VERSION_MINOR: Final = 2  # a higher one has more commands and fields
 SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path of Linux without its final zero
 REQUEST_BYTES_MAX: Final = 64 * 1024  # of a message to the node
 RESPONSE_BYTES_MAX: Final = 1024 * 1024  # of a message from it
@@ -44,18 +45,38 @@ REPUTATION: Final = "reputation"  # answered with an array of records of Reputat
 VIOLATIONS: Final = "violations"  # answered with an array of records of ViolationSnapshots
 EVIDENCE: Final = "evidence"  # answered with an array of records of EvidenceSnapshots
 EVIDENCE_GET: Final = "evidence_get"  # argument id; answered with the bytes, null when not kept
+WATCH: Final = "watch"  # arguments interval_ms, topics; answered with null, then deltas come
+UNWATCH: Final = "unwatch"  # answered with null; no delta comes after that
+VERTEX: Final = "vertex"  # argument hash; answered with a table of one VertexSnapshot, or of none
+WALK: Final = "walk"  # arguments hash, descendants, vertices_max; with a table of VertexSnapshots
+HISTORY: Final = "history"  # argument from_ms or cursor; answered with a HistoryPiece
+LOG_LEVEL: Final = "log_level"  # arguments level, dry_run; answered with a text
+STEP_DOWN: Final = "step_down"  # argument dry_run; answered with a text
+STOP: Final = "stop"  # argument dry_run; answered with a text
 COMMANDS: Final = (
     BAN_ADD,
     BAN_REMOVE,
     BANS,
     EVIDENCE,
     EVIDENCE_GET,
+    HISTORY,
+    LOG_LEVEL,
     PEERS,
     PING,
     REPUTATION,
     STATUS,
+    STEP_DOWN,
+    STOP,
+    UNWATCH,
+    VERTEX,
     VIOLATIONS,
+    WALK,
+    WATCH,
 )
+WRITING: Final = frozenset({BAN_ADD, BAN_REMOVE, LOG_LEVEL, STEP_DOWN, STOP})  # have a dry_run
+INTERVAL_MS_MIN: Final = 100  # of a watch
+INTERVAL_MS_MAX: Final = 60_000
+WALK_VERTICES_MAX: Final = 256  # in one answer
 RECORDS_MAX: Final = 256  # in one answer, but for peers
 
 # --- messages
@@ -110,7 +131,16 @@ class Response:
     error: str = ""
 
 
-Message: TypeAlias = Attach | Hello | Refusal | Request | Response
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """What changed since the last one, to a client that watches. See `protocol_deltas`."""
+
+    at_ms: int  # Unix time of the node
+    fresh: bool  # what was known before is void: this is everything
+    topics: Mapping[str, Value]  # tables by topic; those without change are left out
+
+
+Message: TypeAlias = Attach | Hello | Refusal | Request | Response | Delta
 
 
 def encode_message(message: Message) -> bytes:
@@ -132,6 +162,9 @@ def encode_message(message: Message) -> bytes:
         case Response(id=id_, ok=ok, value=value, error=error):
             content = {"id": id_, "ok": ok, "value": value, "error": shown(error)}
             return encode(["response", fields_value(content)])
+        case Delta(at_ms=at_ms, fresh=fresh, topics=topics):
+            content = {"at_ms": at_ms, "fresh": fresh, "topics": fields_value(topics)}
+            return encode(["delta", fields_value(content)])
         case _:
             assert_never(message)
 
@@ -156,6 +189,8 @@ def decode_message_untrusted(data: bytes) -> Message:
             return _request_untrusted(fields_untrusted(content))
         case "response":
             return _response_untrusted(fields_untrusted(content))
+        case "delta":
+            return _delta_untrusted(fields_untrusted(content))
         case _:
             raise MalformedMessage("a message of an unknown kind")
 
@@ -187,6 +222,17 @@ def _response_untrusted(content: Mapping[str, Value]) -> Response:
         ok=ok,
         value=content["value"],
         error=text_untrusted("error", content.get("error")),
+    )
+
+
+def _delta_untrusted(content: Mapping[str, Value]) -> Delta:
+    fresh = content.get("fresh")
+    if not isinstance(fresh, bool):
+        raise MalformedMessage("a delta without fresh")
+    return Delta(
+        at_ms=number_untrusted("at_ms", content.get("at_ms"), NUMBER_MAX),
+        fresh=fresh,
+        topics=fields_untrusted(content.get("topics")),
     )
 
 

@@ -1,13 +1,14 @@
-"""Fields with names, and the dataclasses that travel as such.
+"""Fields with names, and the dataclasses that travel as such, one by one or as a table.
 
 Canonical CBOR here has neither maps nor floats nor negative numbers: a map is an array of
 [name, value] pairs in the order of the names, a float the whole number of its millionths.
-Pure. Called only by `operator.protocol`. Source: docs/operator-socket.md, section 3.
+Pure. Called only by `operator.protocol` and the modules beside it.
+Source: docs/operator-socket.md, section 3.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from types import NoneType
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 FIELDS_MAX: Final = 64  # of one message or record
 TEXT_CHARACTERS_MAX: Final = 1024  # of one text in a record
-BYTES_MAX: Final = 1024  # of one byte string in a record
+BYTES_MAX: Final = 8 * 1024  # of one byte string in a record: the parents of one vertex fit
+TABLE_ROWS_MAX: Final = 1024
 NUMBER_MAX: Final = 2**63 - 1
 MICRO: Final = 1_000_000
 MICRO_SUFFIX: Final = "_micro"  # after the name of a field that counts millionths
@@ -119,6 +121,45 @@ def record_untrusted(kind: type[T], value: Value) -> T:
             raise MalformedMessage(f"a {kind.__name__} without {layout.wire_name}")
         found[layout.name] = _item_untrusted(layout, content[layout.wire_name])
     return kind(**found)
+
+
+def table_value(kind: "type[DataclassInstance]", rows: "Sequence[DataclassInstance]") -> Value:
+    """Return the records of `kind`, or of dataclasses with its fields, with the names said once.
+
+    Shape: [names, rows], each row the values in the order of the names.
+    """
+    assert len(rows) <= TABLE_ROWS_MAX, len(rows)
+    layouts = _layout(kind)
+    names: list[Value] = [layout.wire_name for layout in layouts]
+    return [names, [[_item(at, getattr(row, at.name)) for at in layouts] for row in rows]]
+
+
+def table_untrusted(kind: type[T], value: Value) -> tuple[T, ...]:
+    """Return the records of a table; columns that `kind` does not have are passed over.
+
+    Raises: MalformedMessage.
+    """
+    if not isinstance(value, list) or len(value) != 2:
+        raise MalformedMessage("a table is not an array of names and rows")
+    names, rows = value
+    if not isinstance(names, list) or len(names) > FIELDS_MAX:
+        raise MalformedMessage(f"a table with over {FIELDS_MAX} names, or none")
+    if not isinstance(rows, list) or len(rows) > TABLE_ROWS_MAX:
+        raise MalformedMessage(f"a table with over {TABLE_ROWS_MAX} rows, or none")
+    places = {name_untrusted("the name of a column", name): i for i, name in enumerate(names)}
+    if len(places) != len(names):
+        raise MalformedMessage("a table that has a name twice")
+    columns: list[tuple[_Layout, int]] = []
+    for layout in _layout(kind):
+        if layout.wire_name not in places:
+            raise MalformedMessage(f"a table of {kind.__name__} without {layout.wire_name}")
+        columns.append((layout, places[layout.wire_name]))
+    found: list[T] = []
+    for row in rows:
+        if not isinstance(row, list) or len(row) != len(names):
+            raise MalformedMessage("a row that is not as long as the names")
+        found.append(kind(**{at.name: _item_untrusted(at, row[place]) for at, place in columns}))
+    return tuple(found)
 
 
 class _Layout(NamedTuple):
