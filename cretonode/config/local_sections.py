@@ -43,6 +43,16 @@ class NodeSection:
             form=forms.SOCKET_PATH,
         ),
     )
+    history_mb: int = field(
+        default=64,
+        metadata=about(
+            "How much disk the node's own recording of what creto-console shows may take, for "
+            "looking back; 0: none is kept. See docs/operator-socket.md.",
+            low=0,
+            high=65_536,
+            unit="MiB",
+        ),
+    )
     log_level: str = field(
         default="info",
         metadata=about(

@@ -156,6 +156,10 @@ class Views:
         """Return the own signed view-change, for sending again."""
         return self.view_changes.get(self.state.me)
 
+    def suspected(self, view: View) -> tuple[ValidatorIndex, ...]:
+        """Return whose newest suspicion is of the leader of `view`."""
+        return tuple(author for author, (of, _) in self._suspects.items() if of == view)
+
     def own_suspect(self) -> bool:
         """True when this replica suspects the leader now."""
         return self._suspect_ms() < NEVER_MS

@@ -30,6 +30,7 @@ class Channel:
         self.peer = peer
         self.node_id = node_id
         self.greeted = False  # the peer's hello has come and suits
+        self.software = ""  # the peer's, by its last hello
         self.dropped_messages = 0
         self._hello = hello
         self._heard: set[Priority] = set()
@@ -112,6 +113,7 @@ class Channel:
         except MalformedMessage as error:
             raise MalformedMessage(f"no hello first: {error}") from None
         check_hello(self._hello, theirs)
+        self.software = theirs.software
         self._heard.add(priority)
         return True
 

@@ -38,6 +38,7 @@ from cretonode.errors import ForkError
 from cretonode.identifiers import VertexHash, short
 from cretonode.node.bans import Bans
 from cretonode.node.batcher import Batcher
+from cretonode.node.chronicle import Chronicle
 from cretonode.node.clock import Clock
 from cretonode.node.finality import Finality
 from cretonode.node.inbox import Inbox
@@ -86,6 +87,7 @@ class Driver:
     finality: Finality
     retaker: Retaker
     bans: Bans
+    chronicle: Chronicle
     counts: Counts = field(default_factory=Counts)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> Never:
@@ -100,6 +102,7 @@ class Driver:
         now_ms = self.clock.now_ms()
         effects: list[Effect] = []
         for event in events or [Tick()]:
+            self.chronicle.heard(event, now_ms)
             effects += self.replica.step(event, now_ms)
         if self.replica.wants_batch() and self.batcher.is_ready(now_ms):
             batch = self.batcher.take(now_ms)
@@ -124,9 +127,11 @@ class Driver:
         for effect in await self.performer.make_durable(effects):
             self._dispatch(effect)
         self.links.flush()
+        self.chronicle.settled(self.clock.now_ms())
 
     def _dispatch(self, effect: Effect) -> None:
         """Only fills queues; the tasks behind them do the waiting."""
+        self.chronicle.done(effect, self.clock.now_ms())
         match effect:
             case Say(statement, to):
                 if isinstance(statement, VertexMessage):

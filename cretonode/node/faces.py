@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import trio
 
@@ -13,12 +13,20 @@ from cretonode.api.settings import ApiSettings
 from cretonode.config.schema import Config
 from cretonode.network.endpoint import Endpoint
 from cretonode.node.driver import Driver
+from cretonode.node.history import History
 from cretonode.node.metrics_source import NodeMetrics
 from cretonode.node.service import Service
+from cretonode.node.steering import Steering
+from cretonode.node.storage_gauge import StorageGauge
+from cretonode.node.tools import Tools
+from cretonode.node.watcher import NodeWatcher, WatchSource
 from cretonode.observability.scrape import serve_metrics
 from cretonode.operator.commands import commands_of
 from cretonode.operator.protocol import Hello
 from cretonode.operator.server import serve_operator
+
+HISTORY_DIRECTORY: Final = "history"  # in the data directory
+MEGABYTE: Final = 1024 * 1024
 
 SocketAddress: TypeAlias = tuple[str, int]
 
@@ -57,16 +65,48 @@ async def serve_faces(
             name="metrics",
         )
         metrics = (host, port)
+    await _serve_operator(nursery, config, driver, service)
+    return http, metrics
+
+
+async def _serve_operator(
+    nursery: trio.Nursery, config: Config, driver: Driver, service: Service
+) -> None:
+    """Start the operator socket, and the history when one is kept."""
+    data_dir = Path(config.node.data_dir)
+    hello = Hello(
+        software=f"cretonode {__version__}",
+        chain_id=service.status().chain_id,
+        name=service.name,
+        node_id=service.node_id,
+    )
+    steering = Steering(
+        replica=driver.replica,
+        links=driver.links,
+        put_own=driver.inbox.put_own,
+        names=driver.chronicle.names,
+        log_level=config.node.log_level,
+        log_format=config.node.log_format,
+    )
+    past: History | None = None
+    if config.node.history_mb:
+        past = History(
+            directory=data_dir / HISTORY_DIRECTORY,
+            bytes_max=config.node.history_mb * MEGABYTE,
+            hello=hello,
+        )
+    gauge = StorageGauge(
+        performer=driver.performer, data_dir=data_dir, past=past, limiter=service.limiter
+    )
+    source = WatchSource(service=service, driver=driver, gauge=gauge, steering=steering)
+    tools = Tools(store=service.store, steering=steering, past=past, limiter=service.limiter)
+    if past is not None:
+        nursery.start_soon(past.run, partial(NodeWatcher, source), name="history")
     await nursery.start(
         serve_operator,
         Path(config.node.operator_socket),
-        commands_of(service),
-        Hello(
-            software=f"cretonode {__version__}",
-            chain_id=service.status().chain_id,
-            name=service.name,
-            node_id=service.node_id,
-        ),
+        commands_of(service, tools),
+        hello,
+        source,
         name="operator socket",
     )
-    return http, metrics

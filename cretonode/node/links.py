@@ -20,6 +20,7 @@ from cretonode.core.messages import (
     Status,
     Suspect,
     VertexMessage,
+    Vote,
 )
 from cretonode.core.reputation import Violation
 from cretonode.errors import BadSignature, MalformedMessage, OtherIncarnation
@@ -59,7 +60,9 @@ class Links:
         inbox: Inbox,
         verification: Verification,
         on_violation: Callable[[ValidatorIndex, Violation, str], None],
+        on_unbelieved: Callable[[Vote, bool], None] = lambda _vote, _surplus: None,
     ) -> None:
+        """`on_unbelieved` hears of votes the replica does not see: surplus ones and bad ones."""
         hello = hello_of(committee, software)
         self.incarnation = max(committee.incarnations)
         self.channels = {
@@ -74,6 +77,7 @@ class Links:
         self._inbox = inbox
         self._verification = verification
         self._on_violation = on_violation
+        self._on_unbelieved = on_unbelieved
         self._conduct = {peer: Conduct(peer) for peer in self.channels}
         self._limiter = trio.CapacityLimiter(VERIFY_THREADS)
         self._small_frames = TokenBucket(
@@ -166,10 +170,10 @@ class Links:
         try:
             encoded = unpack_frame_untrusted(frame)
             if self._is_small(frame):
-                messages = self._verification.messages_untrusted(encoded)
+                messages = self._verification.messages_untrusted(encoded, index)
             else:
                 messages = await trio.to_thread.run_sync(
-                    self._verification.messages_untrusted, encoded, limiter=self._limiter
+                    self._verification.messages_untrusted, encoded, index, limiter=self._limiter
                 )
         except BadSignature as error:
             self.invalid_signatures += 1
@@ -178,6 +182,9 @@ class Links:
         except MalformedMessage as error:
             self._on_violation(index, Violation.MALFORMED, str(error))
             raise
+        finally:
+            while self._verification.unbelieved:
+                self._on_unbelieved(*self._verification.unbelieved.popleft())
         for violation, detail in self._conduct[index].heard(encoded, messages):
             self._on_violation(index, violation, detail)
         for message in messages:

@@ -31,6 +31,7 @@ from cretonode.network.peers import Peers
 from cretonode.network.settings import NetworkSettings
 from cretonode.node.bans import Bans, reputation_of
 from cretonode.node.batcher import Batcher
+from cretonode.node.chronicle import Chronicle
 from cretonode.node.claim import claim_key
 from cretonode.node.clock import Clock
 from cretonode.node.disk import Disk, open_disk
@@ -232,6 +233,8 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
     kept.evidence = still_valid(committee, keys, genesis.crypto_mode, kept.evidence)
     restored = replace(disk.restored, evidence=tuple(kept.evidence))
     replica = Replica(committee, me, config.consensus.timing, restored)
+    names = tuple(v.name for v in genesis.validators)
+    chronicle = Chronicle(replica=replica, names=names, clock=clock)
     inbox = Inbox(replica.state.peers)
     batcher = Batcher(
         executed=replica.state.dedup,
@@ -248,6 +251,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         inbox=inbox,
         verification=Verification(committee, keys, genesis.crypto_mode, replica.ordering.needs),
         on_violation=lambda peer, violation, detail: bans.note(peer, violation, detail),
+        on_unbelieved=chronicle.heard_unbelieved,
     )
     peers = Peers(
         endpoint=endpoint,
@@ -269,7 +273,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
             ban_ms=config.consensus.ban_ms,
         ),
         node_ids=node_ids,
-        names=tuple(v.name for v in genesis.validators),
+        names=names,
         doors=peers,
         store=disk.store,
         clock=clock,
@@ -296,6 +300,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
         finality=finality,
         retaker=Retaker(batcher, disk.store, readers),
         bans=bans,
+        chronicle=chronicle,
     )
     service = Service(
         genesis=genesis,

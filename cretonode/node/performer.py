@@ -5,6 +5,7 @@ effects, and a write that has started is never abandoned. SPEC C8.
 """
 
 import time
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -24,6 +25,7 @@ from cretonode.wire.records import encode_record
 
 BLOCKING: Final = (Persist, Say, Stable)
 WRITE_BOUNDS_MS: Final = (0.5, 1.0, 2, 5, 10, 20, 50, 100, 500)
+SYNCS_KEPT: Final = 256
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class Performer:
     write_latency: LatencyHistogram = field(
         default_factory=lambda: LatencyHistogram(WRITE_BOUNDS_MS)
     )
+    syncs: int = 0  # of the journal, since the start
+    syncs_ms: deque[float] = field(default_factory=lambda: deque(maxlen=SYNCS_KEPT))
 
     async def make_durable(self, effects: list[Effect]) -> list[Effect]:
         """Return the same effects, statements signed, once what must be on disk is."""
@@ -62,7 +66,10 @@ class Performer:
                 case _:
                     pass
         if records:
+            began_s = time.perf_counter()
             self.journal.append_synced([encode_record(record) for record in records])
+            self.syncs += 1
+            self.syncs_ms.append((time.perf_counter() - began_s) * 1000)
             for record in records:
                 self.promises.apply(record)
         began_s = time.perf_counter()

@@ -39,6 +39,7 @@ from cretonode.node.finality import Finality
 from cretonode.node.judgement_views import JudgementViews
 from cretonode.node.links import Links
 from cretonode.node.progress import Progress
+from cretonode.node.steering import outlook
 from cretonode.storage.schema import Slot
 from cretonode.storage.store import Store
 
@@ -312,7 +313,13 @@ class Service:
     def ban_add(self, validator: str, *, reason: str, lasts_ms: int | None, dry_run: bool) -> str:
         """See `operator.commands.OperatorSource`."""
         index = self.judged.index_of(validator)
-        return self.judgement.add(index, reason=reason, lasts_ms=lasts_ms, dry_run=dry_run)
+        committee = self.replica.state.committee
+        left = 1 + len([peer for peer in self.links.connected() if peer != index])
+        effect = self.judgement.add(index, reason=reason, lasts_ms=lasts_ms, dry_run=dry_run)
+        return (
+            f"{effect}; this leaves {left} of {committee.size} connected here: "
+            f"{outlook(left, committee.quorum)}"
+        )
 
     def ban_remove(self, validator: str, *, dry_run: bool) -> str:
         """See `operator.commands.OperatorSource`."""

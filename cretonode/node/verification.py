@@ -3,20 +3,30 @@
 Runs in worker threads, a whole frame at a time; the signature library releases the GIL.
 """
 
+from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from blake3 import blake3
 
 from cretonode.core.certificate import check_shape_untrusted
 from cretonode.core.committee import Committee
-from cretonode.core.messages import Commit, Evidence, Message, Prepare
+from cretonode.core.messages import Commit, Evidence, Message, Prepare, PrePrepare, Vote
 from cretonode.core.statements import Claim, claims_of
 from cretonode.crypto.signatures import CryptoMode, VerifyingKey
 from cretonode.errors import BadSignature, MalformedMessage
+from cretonode.identifiers import ValidatorIndex
 from cretonode.wire.messages import decode_message_untrusted
 
 REMEMBERED_CLAIMS_MAX: Final = 8192  # in each of two generations
+UNBELIEVED_MAX: Final = 1024
+
+
+class Unbelieved(NamedTuple):
+    """A vote that came from its author and that the replica does not see."""
+
+    vote: Vote
+    surplus: bool  # not verified, because it can change nothing; else its signature is wrong
 
 
 class Verification:
@@ -41,10 +51,16 @@ class Verification:
         self._older: set[bytes] = set()
         self.verified_signatures = 0
         self.surplus_votes = 0
+        self.unbelieved: deque[Unbelieved] = deque(maxlen=UNBELIEVED_MAX)  # for who looks on
 
-    def messages_untrusted(self, encoded: list[bytes]) -> list[Message]:
+    def messages_untrusted(
+        self, encoded: list[bytes], sender: ValidatorIndex | None = None
+    ) -> list[Message]:
         """Return the messages, every one of them believed; votes that can change nothing are left
         out, unverified, so that a slot costs a quorum of signatures and not n.
+
+        `sender`: whose connection they came on. Its own votes that are left out, or whose
+        signature is wrong, are in `unbelieved` afterwards.
 
         Blocks: up to 0.4 ms a signature; call it in a worker thread.
         Raises: MalformedMessage, BadSignature.
@@ -55,9 +71,16 @@ class Verification:
             check_shape_untrusted(self._committee, message)
             if isinstance(message, Prepare | Commit) and not self._needs(message):
                 self.surplus_votes += 1
+                if message.author == sender:
+                    self.unbelieved.append(Unbelieved(message, surplus=True))
                 continue
-            for claim in claims_of(self._committee, message):
-                self._check_untrusted(claim, message)
+            try:
+                for claim in claims_of(self._committee, message):
+                    self._check_untrusted(claim, message)
+            except BadSignature:
+                if isinstance(message, PrePrepare | Prepare | Commit) and message.author == sender:
+                    self.unbelieved.append(Unbelieved(message, surplus=False))
+                raise
             messages.append(message)
         return messages
 

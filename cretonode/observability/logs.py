@@ -15,6 +15,7 @@ from typing import Final, TextIO, TypeAlias
 import structlog
 
 from cretonode.errors import ConfigError
+from cretonode.observability.recent_lines import RECENT
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -75,6 +76,7 @@ def _json_chain() -> list[structlog.typing.Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.processors.format_exc_info,
         _order_fields,
+        _keep,
         structlog.processors.JSONRenderer(ensure_ascii=False),
     ]
 
@@ -84,6 +86,7 @@ def _console_chain() -> list[structlog.typing.Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         _order_fields,
+        _keep,
         _make_printable,
         structlog.dev.ConsoleRenderer(
             colors=colors,
@@ -103,6 +106,12 @@ def _order_fields(_logger: object, method: str, event: EventDict) -> EventDict:
         "event": event.pop("event", ""),
         **event,
     }
+
+
+def _keep(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Let whoever watches the node see the line, too."""
+    RECENT.add(event)
+    return event
 
 
 def _make_printable(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -1,17 +1,30 @@
 """The commands that a node answers on its operator socket."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from cretonode.crypto.canonical import Value
 from cretonode.errors import ClientError
+from cretonode.identifiers import HASH_BYTES, VertexHash
 from cretonode.operator import protocol
-from cretonode.operator.protocol import Request, peers_value, records_value, status_value
+from cretonode.operator.protocol import (
+    INTERVAL_MS_MAX,
+    INTERVAL_MS_MIN,
+    WALK_VERTICES_MAX,
+    Request,
+    peers_value,
+    records_value,
+    status_value,
+)
+from cretonode.operator.protocol_deltas import topics_untrusted
+from cretonode.operator.protocol_fields import NUMBER_MAX, table_value
+from cretonode.operator.protocol_recording import HistoryPiece, history_value
+from cretonode.operator.protocol_topics import VertexSnapshot
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Handler: TypeAlias = Callable[[Request], Awaitable[Value]]
 TIME_MS_MAX: Final = 10 * 365 * 24 * 3_600_000  # ten years: longer is for ever
 
 # By command: the arguments it must have, and those it may have.
@@ -19,7 +32,25 @@ ARGUMENTS: Final[Mapping[str, tuple[set[str], set[str]]]] = {
     protocol.BAN_ADD: ({"validator", "reason"}, {"lasts_ms", "dry_run"}),
     protocol.BAN_REMOVE: ({"validator"}, {"dry_run"}),
     protocol.EVIDENCE_GET: ({"id"}, set()),
+    protocol.HISTORY: (set(), {"from_ms", "cursor"}),
+    protocol.LOG_LEVEL: ({"level"}, {"dry_run"}),
+    protocol.STEP_DOWN: (set(), {"dry_run"}),
+    protocol.STOP: (set(), {"dry_run"}),
+    protocol.VERTEX: ({"hash"}, set()),
+    protocol.WALK: ({"hash"}, {"descendants", "vertices_max"}),
+    protocol.WATCH: ({"interval_ms"}, {"topics"}),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """An answer, and what is done once the client has it or is gone."""
+
+    value: Value
+    act: Callable[[], None]
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Value | Then]]
 
 
 class OperatorSource(Protocol):
@@ -53,15 +84,39 @@ class OperatorSource(Protocol):
         """Take a ban back; return the effect in words. Raises: ClientError."""
 
 
-def commands_of(node: OperatorSource) -> Handler:
-    """Return the handler that answers for `node`."""
+class OperatorTools(Protocol):
+    """What else they need. Satisfied by `node.tools.Tools`."""
 
-    async def answer(request: Request) -> Value:
-        """Raises: ClientError."""
-        if request.command not in protocol.COMMANDS:
-            known = ", ".join(protocol.COMMANDS)
-            raise ClientError(f"there is no command {request.command!r}; known are {known}")
-        _check_arguments(request)
+    async def vertex(self, vertex: VertexHash) -> VertexSnapshot | None:
+        """Return a vertex that is here."""
+
+    async def walk(
+        self, vertex: VertexHash, *, descendants: bool, vertices_max: int
+    ) -> Sequence[VertexSnapshot]:
+        """Return ancestors or descendants, nearest first."""
+
+    async def history(self, *, from_ms: int | None, cursor: int | None) -> HistoryPiece:
+        """Return a piece of what operators saw. Raises: ClientError."""
+
+    def log_level(self, level: str, *, dry_run: bool) -> str:
+        """Log from `level` on; return the effect in words. Raises: ClientError."""
+
+    def step_down(self, *, dry_run: bool) -> str:
+        """Give the lead up; return the effect in words. Raises: ClientError."""
+
+    def stop_effect(self, *, dry_run: bool) -> str:
+        """Return what stopping means; it is done when `dry_run` is false."""
+
+    def stop(self) -> None:
+        """Stop the node in good order."""
+
+
+def commands_of(node: OperatorSource, tools: OperatorTools) -> Handler:
+    """Return the handler that answers for `node`, all but `watch` and `unwatch`."""
+
+    async def answer(request: Request) -> Value | Then:
+        """Raises: ClientError, MalformedMessage."""
+        checked_arguments(request)
         match request.command:
             case protocol.STATUS:
                 return status_value(node.status())
@@ -77,20 +132,92 @@ def commands_of(node: OperatorSource) -> Handler:
                 return records_value(node.evidence())
             case protocol.PING:
                 return None
+            case protocol.EVIDENCE_GET | protocol.BAN_ADD | protocol.BAN_REMOVE:
+                return _judge(node, request)
+            case protocol.VERTEX | protocol.WALK | protocol.HISTORY:
+                return await _look(tools, request)
             case _:
-                return _answer_with_arguments(node, request)
+                return _steer(tools, request)
 
     return answer
 
 
-def _answer_with_arguments(node: OperatorSource, request: Request) -> Value:
+async def _look(tools: OperatorTools, request: Request) -> Value:
+    arguments = request.arguments
+    if request.command == protocol.HISTORY:
+        piece = await tools.history(
+            from_ms=_number(arguments, "from_ms", None, 0, NUMBER_MAX),
+            cursor=_number(arguments, "cursor", None, 0, NUMBER_MAX),
+        )
+        return history_value(piece)
+    wanted = arguments["hash"]
+    if not isinstance(wanted, bytes) or len(wanted) != HASH_BYTES:
+        raise ClientError(f"hash is not a byte string of {HASH_BYTES} bytes")
+    if request.command == protocol.VERTEX:
+        found = await tools.vertex(VertexHash(wanted))
+        return table_value(VertexSnapshot, [] if found is None else [found])
+    most = _number(arguments, "vertices_max", WALK_VERTICES_MAX, 1, WALK_VERTICES_MAX)
+    assert most is not None
+    descendants = _flag(arguments, "descendants")
+    walked = await tools.walk(VertexHash(wanted), descendants=descendants, vertices_max=most)
+    return table_value(VertexSnapshot, walked)
+
+
+def _steer(tools: OperatorTools, request: Request) -> Value | Then:
+    arguments = request.arguments
+    dry_run = _flag(arguments, "dry_run")
+    match request.command:
+        case protocol.LOG_LEVEL:
+            return tools.log_level(_text(arguments, "level"), dry_run=dry_run)
+        case protocol.STEP_DOWN:
+            return tools.step_down(dry_run=dry_run)
+        case _:
+            assert request.command == protocol.STOP, request.command
+            effect = tools.stop_effect(dry_run=dry_run)
+            return effect if dry_run else Then(effect, tools.stop)
+
+
+# --- arguments
+
+
+def checked_arguments(request: Request) -> Mapping[str, Value]:
+    """Return the arguments of a command that exists and takes them. Raises: ClientError."""
+    if request.command not in protocol.COMMANDS:
+        known = ", ".join(protocol.COMMANDS)
+        raise ClientError(f"there is no command {request.command!r}; known are {known}")
+    needed, allowed = ARGUMENTS.get(request.command, (set(), set()))
+    given = set(request.arguments)
+    if not needed and not allowed and given:
+        raise ClientError(f"{request.command} takes no arguments")
+    if needed - given:
+        raise ClientError(f"{request.command} needs {', '.join(sorted(needed - given))}")
+    if given - needed - allowed:
+        unknown = ", ".join(sorted(given - needed - allowed))
+        raise ClientError(f"{request.command} does not take {unknown}")
+    return request.arguments
+
+
+def topics_of(arguments: Mapping[str, Value]) -> frozenset[str]:
+    """Return the topics of a `watch`. Raises: ClientError, MalformedMessage."""
+    return topics_untrusted(_text(arguments, "topics") if "topics" in arguments else "")
+
+
+def interval_ms_of(arguments: Mapping[str, Value]) -> int:
+    """Return the interval of a `watch`. Raises: ClientError."""
+    interval_ms = _number(arguments, "interval_ms", None, INTERVAL_MS_MIN, INTERVAL_MS_MAX)
+    if interval_ms is None:
+        raise ClientError("interval_ms is null")
+    return interval_ms
+
+
+def _judge(node: OperatorSource, request: Request) -> Value:
     arguments = request.arguments
     match request.command:
         case protocol.BAN_ADD:
             return node.ban_add(
                 _text(arguments, "validator"),
                 reason=_text(arguments, "reason"),
-                lasts_ms=_time_ms(arguments, "lasts_ms"),
+                lasts_ms=_number(arguments, "lasts_ms", None, 1, TIME_MS_MAX),
                 dry_run=_flag(arguments, "dry_run"),
             )
         case protocol.BAN_REMOVE:
@@ -102,18 +229,6 @@ def _answer_with_arguments(node: OperatorSource, request: Request) -> Value:
             if not isinstance(wanted, bytes):
                 raise ClientError("id is not a byte string")
             return node.evidence_bytes(wanted)
-
-
-def _check_arguments(request: Request) -> None:
-    needed, allowed = ARGUMENTS.get(request.command, (set(), set()))
-    given = set(request.arguments)
-    if not needed and not allowed and given:
-        raise ClientError(f"{request.command} takes no arguments")
-    if needed - given:
-        raise ClientError(f"{request.command} needs {', '.join(sorted(needed - given))}")
-    if given - needed - allowed:
-        unknown = ", ".join(sorted(given - needed - allowed))
-        raise ClientError(f"{request.command} does not take {unknown}")
 
 
 def _text(arguments: Mapping[str, Value], name: str) -> str:
@@ -130,10 +245,12 @@ def _flag(arguments: Mapping[str, Value], name: str) -> bool:
     return value
 
 
-def _time_ms(arguments: Mapping[str, Value], name: str) -> int | None:
+def _number(
+    arguments: Mapping[str, Value], name: str, default: int | None, low: int, high: int
+) -> int | None:
     value = arguments.get(name)
     if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= TIME_MS_MAX:
-        raise ClientError(f"{name} is not a whole number from 1 to {TIME_MS_MAX}")
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ClientError(f"{name} is not a whole number from {low} to {high}")
     return value

@@ -95,6 +95,12 @@ def text_untrusted(name: str, value: Value) -> str:
 # --- records
 
 
+def widened(kind: type[T], record: "DataclassInstance", **more: object) -> T:
+    """Return the `kind` that has the fields of `record` and `more`."""
+    shared = {each.name: getattr(record, each.name) for each in fields(record)}
+    return kind(**shared, **more)
+
+
 def record_value(record: "DataclassInstance") -> Value:
     """Return the fields of a dataclass of numbers, texts, bytes, booleans and None.
 

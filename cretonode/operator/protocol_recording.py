@@ -35,6 +35,7 @@ PIECE_BYTES_MAX: Final = 512 * 1024  # of the frames in one answer, unless one f
 _LENGTH: Final = Struct(">I")
 _HEAD: Final = Struct(">III")  # length of the message, CRC-32 of this length, CRC-32 of the message
 FRAME_HEAD_BYTES: Final = _HEAD.size
+FRAME_BYTES_MAX: Final = FRAME_HEAD_BYTES + RESPONSE_BYTES_MAX
 
 
 def recording_head(hello: Hello) -> bytes:
@@ -46,6 +47,27 @@ def recording_frame(message: bytes) -> bytes:
     """Return an encoded message as a frame."""
     assert 1 <= len(message) <= RESPONSE_BYTES_MAX, len(message)
     return _HEAD.pack(len(message), _length_check(len(message)), zlib.crc32(message)) + message
+
+
+def frame_bytes_untrusted(data: bytes | memoryview) -> int:
+    """Return the length of the frame that `data` begins with; 0: it is not whole, or damaged."""
+    if len(data) < FRAME_HEAD_BYTES:
+        return 0
+    length, length_check, check = _head_of(data)
+    end = FRAME_HEAD_BYTES + length
+    if not 1 <= length <= RESPONSE_BYTES_MAX or _length_check(length) != length_check:
+        return 0
+    if len(data) < end or zlib.crc32(data[FRAME_HEAD_BYTES:end]) != check:
+        return 0
+    return end
+
+
+def whole_frames(data: bytes) -> int:
+    """Return how many bytes of whole, undamaged frames `data` begins with."""
+    left = memoryview(data)
+    while size := frame_bytes_untrusted(left):
+        left = left[size:]
+    return len(data) - len(left)
 
 
 class RecordingReader:
@@ -112,7 +134,7 @@ class RecordingReader:
             self._begun = True
         if len(self._waiting) < FRAME_HEAD_BYTES:
             return None
-        length, length_check, check = _HEAD.unpack_from(self._waiting)
+        length, length_check, check = _head_of(self._waiting)
         if not 1 <= length <= RESPONSE_BYTES_MAX or _length_check(length) != length_check:
             self._doubt(f"{self._place()}: no frame begins there")
             return None
@@ -132,7 +154,7 @@ class RecordingReader:
         """
         self._broken = broken
         waiting = self._waiting
-        length, length_check, _ = _HEAD.unpack_from(waiting)
+        length, length_check, _ = _head_of(waiting)
         is_last = (
             len(waiting) == FRAME_HEAD_BYTES + length and _length_check(length) == length_check
         )
@@ -157,6 +179,12 @@ class RecordingReader:
 
     def _place(self) -> str:
         return f"the recording is damaged at byte {self._offset}"
+
+
+def _head_of(data: bytes | bytearray | memoryview) -> tuple[int, int, int]:
+    """Return the length of a message, and the checks of this length and of the message."""
+    length, length_check, check = _HEAD.unpack_from(data)
+    return length, length_check, check
 
 
 def _length_check(length: int) -> int:

@@ -1,10 +1,14 @@
-"""The operator socket: clients attach, ask and are answered, each in a task of its own.
+"""The operator socket: clients attach, ask and are answered, and are told what changes.
 
-Whatever a client does costs that client its connection and nobody anything else. Nothing runs
-while none is attached. Source: docs/operator-socket.md; SPEC M3.
+Each has one task that reads and one that writes. Whatever a client does costs that client its
+connection and nobody anything else. Nothing runs while none is attached.
+Source: docs/operator-socket.md; SPEC M3.
 """
 
+import math
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Never
 
@@ -12,11 +16,20 @@ import structlog
 import trio
 
 from cretonode.errors import ClientError, MalformedMessage
-from cretonode.operator.commands import Handler
+from cretonode.operator.commands import (
+    Handler,
+    Then,
+    checked_arguments,
+    interval_ms_of,
+    topics_of,
+)
 from cretonode.operator.protocol import (
     REQUEST_BYTES_MAX,
     RESPONSE_BYTES_MAX,
+    UNWATCH,
+    WATCH,
     Attach,
+    Delta,
     FrameBuffer,
     Hello,
     Message,
@@ -29,11 +42,13 @@ from cretonode.operator.protocol import (
     refusal_of,
 )
 from cretonode.operator.unix_socket import listening_at, peer_uid
+from cretonode.operator.watching import Watchable, Watcher
 
 CLIENTS_MAX: Final = 16  # more are refused, in words
 FRAME_MS: Final = 5_000  # from a message's first byte to its last; to the first of an Attach
 REQUEST_MS: Final = 10_000  # for the node to answer
 SEND_MS: Final = 5_000  # for the client to take a message
+DELTA_SEND_MS: Final = 30_000  # for it to take a delta
 RECEIVE_BYTES: Final = 16 * 1024
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -43,6 +58,7 @@ async def serve_operator(
     path: Path,
     handler: Handler,
     hello: Hello,
+    watchable: Watchable,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> Never:
@@ -54,7 +70,7 @@ async def serve_operator(
         # A duplicate, because `serve_listeners` closes its own: see `listening_at`.
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(bound.dup()))
         task_status.started()
-        await trio.serve_listeners(_Server(handler, hello).attend, [listener])
+        await trio.serve_listeners(_Server(handler, hello, watchable).attend, [listener])
 
 
 def is_allowed(uid: int, *, owner: int) -> bool:
@@ -63,9 +79,10 @@ def is_allowed(uid: int, *, owner: int) -> bool:
 
 
 class _Server:
-    def __init__(self, handler: Handler, hello: Hello) -> None:
+    def __init__(self, handler: Handler, hello: Hello, watchable: Watchable) -> None:
         self._handler = handler
         self._hello = hello
+        self._watchable = watchable
         self._clients = 0
 
     async def attend(self, stream: trio.SocketStream) -> None:
@@ -80,19 +97,22 @@ class _Server:
             await _say_goodbye(stream, f"{CLIENTS_MAX} clients are attached; detach one")
             return
         self._clients += 1
+        writer = _Writer(stream)
         try:
-            await self._converse(stream)
-        except MalformedMessage as error:
-            log.warning("operator_client_malformed", cause=str(error))
-            await _say_goodbye(stream, str(error))
-        except trio.TooSlowError:
+            await self._converse(stream, writer)
+        except* MalformedMessage as group:
+            cause = str(_first(group))
+            log.warning("operator_client_malformed", cause=cause)
+            if not writer.in_message:
+                await _say_goodbye(stream, cause)
+        except* trio.TooSlowError:
             log.warning("operator_client_too_slow")
-        except trio.BrokenResourceError:
+        except* trio.BrokenResourceError:
             pass  # it went without waiting for its answer
         finally:
             self._clients -= 1
 
-    async def _converse(self, stream: trio.SocketStream) -> None:
+    async def _converse(self, stream: trio.SocketStream, writer: "_Writer") -> None:
         """Raises: MalformedMessage, TooSlowError, BrokenResourceError."""
         frames = FrameBuffer(REQUEST_BYTES_MAX)
         with trio.fail_after(FRAME_MS / 1000):
@@ -103,25 +123,112 @@ class _Server:
             raise MalformedMessage("the first message is not an attach")
         refusal = refusal_of(attach, self._hello.software)
         if refusal is not None:
-            await _send(stream, refusal)
+            await _send(stream, refusal, SEND_MS)
             return
-        await _send(stream, self._hello)
+        await _send(stream, self._hello, SEND_MS)
         log.debug("operator_attached", software=attach.software)
-        while (request := await _receive(stream, frames)) is not None:
-            if not isinstance(request, Request):
-                raise MalformedMessage("a message that is not a request")
-            await _send(stream, await self._answer(request))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(writer.run, name="operator writer")
+            while (request := await _receive(stream, frames)) is not None:
+                if not isinstance(request, Request):
+                    raise MalformedMessage("a message that is not a request")
+                await writer.say(await self._answer(request))
+            nursery.cancel_scope.cancel()
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> "_Answer":
         try:
+            if request.command in (WATCH, UNWATCH):
+                return self._watching(request)
             with trio.fail_after(REQUEST_MS / 1000):
                 value = await self._handler(request)
         except (ClientError, MalformedMessage) as error:  # the latter: in its arguments
-            return Response(id=request.id, ok=False, error=str(error))
+            return _Answer(Response(id=request.id, ok=False, error=str(error)))
         except trio.TooSlowError:
             text = f"{request.command} took over {REQUEST_MS // 1000} seconds"
-            return Response(id=request.id, ok=False, error=text)
-        return Response(id=request.id, ok=True, value=value)
+            return _Answer(Response(id=request.id, ok=False, error=text))
+        if isinstance(value, Then):
+            return _Answer(Response(id=request.id, ok=True, value=value.value), then=value.act)
+        return _Answer(Response(id=request.id, ok=True, value=value))
+
+    def _watching(self, request: Request) -> "_Answer":
+        """Raises: ClientError, MalformedMessage."""
+        arguments = checked_arguments(request)
+        watch = None
+        if request.command == WATCH:
+            watcher = self._watchable.watcher(topics_of(arguments))
+            watch = _Watch(watcher, interval_ms_of(arguments) / 1000)
+        return _Answer(Response(id=request.id, ok=True), watch=watch, watches=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    watcher: Watcher
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A response, and what follows when it was sent. `watches`: `watch` counts from then on."""
+
+    response: Response
+    watch: _Watch | None = None
+    watches: bool = False
+    then: Callable[[], None] | None = None
+
+
+class _Writer:
+    """All that goes to one client: responses at once, deltas when they are due.
+
+    Nothing waits here: whoever answers waits until the client has taken the last answer, and what
+    a delta tells is worked out when it can be sent.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.in_message = False  # the client has only a part of one
+        self._stream = stream
+        self._put, self._answers = trio.open_memory_channel[_Answer](0)
+        self._watch: _Watch | None = None
+        self._due_s = math.inf
+
+    async def say(self, answer: _Answer) -> None:
+        """Return when the writer has taken `answer` up."""
+        await self._put.send(answer)
+
+    async def run(self) -> Never:
+        """Write until cancelled. Raises: TooSlowError, BrokenResourceError."""
+        while True:
+            answer = None
+            with trio.move_on_at(self._due_s):
+                answer = await self._answers.receive()
+            if answer is not None:
+                await self._send_answer(answer)
+            elif self._watch is not None:
+                self._due_s = trio.current_time() + self._watch.interval_s
+                delta = await self._watch.watcher.delta()
+                if delta is not None:
+                    await self._send(delta, DELTA_SEND_MS)
+
+    async def _send_answer(self, answer: _Answer) -> None:
+        try:
+            await self._send(answer.response, SEND_MS)
+        finally:
+            if answer.then is not None:
+                answer.then()
+        if answer.watches:
+            self._watch = answer.watch
+            self._due_s = math.inf if answer.watch is None else trio.current_time()
+
+    async def _send(self, message: Response | Delta, send_ms: int) -> None:
+        self.in_message = True
+        await _send(self._stream, message, send_ms)
+        self.in_message = False
+
+
+def _first(group: BaseExceptionGroup[MalformedMessage]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _receive(stream: trio.SocketStream, frames: FrameBuffer) -> Message | None:
@@ -145,20 +252,20 @@ async def _receive(stream: trio.SocketStream, frames: FrameBuffer) -> Message | 
     return decode_message_untrusted(message)
 
 
-async def _send(stream: trio.SocketStream, message: Message) -> None:
+async def _send(stream: trio.SocketStream, message: Message, send_ms: int) -> None:
     """Raises: TooSlowError, BrokenResourceError."""
     encoded = encode_message(message)
     if len(encoded) > RESPONSE_BYTES_MAX:
         assert isinstance(message, Response), message
         error = f"the answer is {len(encoded)} bytes; at most {RESPONSE_BYTES_MAX}"
         encoded = encode_message(Response(id=message.id, ok=False, error=error))
-    with trio.fail_after(SEND_MS / 1000):
+    with trio.fail_after(send_ms / 1000):
         await stream.send_all(frame_of(encoded))
 
 
 async def _say_goodbye(stream: trio.SocketStream, reason: str) -> None:
     """Tell the client why, if it listens."""
     try:
-        await _send(stream, Refusal(reason=reason))
+        await _send(stream, Refusal(reason=reason), SEND_MS)
     except (trio.TooSlowError, trio.BrokenResourceError):
         log.debug("operator_goodbye_unheard")

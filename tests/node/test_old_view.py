@@ -21,6 +21,7 @@ from cretonode.identifiers import ValidatorIndex
 from cretonode.network.frames import Priority
 from cretonode.node.bans import Bans, reputation_of
 from cretonode.node.batcher import Batcher
+from cretonode.node.chronicle import Chronicle
 from cretonode.node.clock import Clock
 from cretonode.node.driver import Driver, FinalVertices
 from cretonode.node.finality import Finality
@@ -91,9 +92,12 @@ def make_driver(me: int) -> Driver:
         interval_ms=0,
         transactions_max=100,
     )
+    replica = Replica(COMMITTEE, index, Timing(), Restored(final=ROOT))
+    clock = cast("Clock", VirtualClock())
     return Driver(
-        replica=Replica(COMMITTEE, index, Timing(), Restored(final=ROOT)),
-        clock=cast("Clock", VirtualClock()),
+        replica=replica,
+        clock=clock,
+        chronicle=Chronicle(replica=replica, names=("zero", "one", "two", "three"), clock=clock),
         inbox=inbox,
         performer=cast("Performer", SigningPerformer(me)),
         links=links,

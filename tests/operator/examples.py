@@ -1,6 +1,9 @@
 """Messages, snapshots and a node that shows them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import trio
 
 from cretonode.api.ports import (
     BanView,
@@ -10,8 +13,27 @@ from cretonode.api.ports import (
     StatusView,
     ViolationView,
 )
-from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
-from cretonode.operator.protocol import Attach, Hello, Message, Refusal, Request, Response
+from cretonode.identifiers import (
+    AuthorIndex,
+    Height,
+    NodeId,
+    SequenceNumber,
+    ValidatorIndex,
+    VertexHash,
+    View,
+)
+from cretonode.operator.protocol import (
+    Attach,
+    Delta,
+    Hello,
+    Message,
+    Refusal,
+    Request,
+    Response,
+)
+from cretonode.operator.protocol_deltas import Changes, delta_of
+from cretonode.operator.protocol_recording import HistoryPiece
+from cretonode.operator.protocol_topics import LogSnapshot, VertexSnapshot
 
 HELLO = Hello(
     software="cretonode 0.1.0", chain_id="test-chain", name="node-1", node_id=NodeId(bytes(32))
@@ -105,6 +127,31 @@ EVIDENCE_VIEW = EvidenceView(
     second="vertex: index 7",
 )
 
+VERTEX = VertexSnapshot(
+    hash=VertexHash(b"\x05" * 32),
+    author=ValidatorIndex(1),
+    index=AuthorIndex(9),
+    height=Height(12),
+    anchor=SequenceNumber(0),
+    parents=bytes(64),
+    timestamp_ms=1_760_000_000_000,
+    transactions=3,
+    payload_bytes=300,
+    state="waiting",
+    sequence=None,
+    missing=b"",
+)
+LINE = LogSnapshot(
+    number=1,
+    at_ms=1_760_000_000_000,
+    level="info",
+    event="view_entered",
+    text="view=4",
+    view=4,
+    sequence=None,
+    peer=None,
+)
+
 MESSAGES: tuple[Message, ...] = (
     Attach(software="creto-console 0.1.0"),
     HELLO,
@@ -112,6 +159,7 @@ MESSAGES: tuple[Message, ...] = (
     Request(id=7, command="ban", arguments={"node": "node-2", "until_ms": 5}),
     Response(id=7, ok=True, value=[["a", 1], [b"x", None, True]]),
     Response(id=8, ok=False, error="there is no command 'dance'"),
+    delta_of(Changes(log=(LINE,), vertices=()), at_ms=5, fresh=True),
 )
 
 
@@ -144,3 +192,70 @@ class FakeNode:
 
     def ban_remove(self, validator: str, *, dry_run: bool) -> str:
         return f"pardon {validator} {dry_run}"
+
+
+class FakeTools:
+    """OperatorTools with nothing behind them."""
+
+    def __init__(self) -> None:
+        self.walked: list[tuple[bool, int]] = []
+        self.stopped = False
+
+    async def vertex(self, vertex: VertexHash) -> VertexSnapshot | None:
+        return VERTEX if vertex == VERTEX.hash else None
+
+    async def walk(
+        self, vertex: VertexHash, *, descendants: bool, vertices_max: int
+    ) -> Sequence[VertexSnapshot]:
+        assert vertex == VERTEX.hash
+        self.walked.append((descendants, vertices_max))
+        return (VERTEX,)
+
+    async def history(self, *, from_ms: int | None, cursor: int | None) -> HistoryPiece:
+        following = None if cursor is None else cursor + 1
+        return HistoryPiece(cursor=following, frames=b"from %d" % (from_ms or 0))
+
+    def log_level(self, level: str, *, dry_run: bool) -> str:
+        return f"log {level} {dry_run}"
+
+    def step_down(self, *, dry_run: bool) -> str:
+        return f"step down {dry_run}"
+
+    def stop_effect(self, *, dry_run: bool) -> str:
+        return f"stop {dry_run}"
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class CountingWatcher:
+    """Tells one number, the next each time: a line of the log."""
+
+    def __init__(self, watched: "Watched", topics: frozenset[str]) -> None:
+        self._watched = watched
+        self._topics = topics
+        self._told = 0
+
+    async def delta(self) -> Delta | None:
+        await trio.lowlevel.checkpoint()
+        self._watched.asked += 1
+        self._told += 1
+        if not self._watched.speaks:
+            return None
+        line = replace(LINE, number=self._told, text="x" * self._watched.text_characters)
+        rows = (line,) * self._watched.rows
+        changes = Changes(log=rows if "log" in self._topics else None)
+        return delta_of(changes, at_ms=self._told, fresh=self._told == 1)
+
+
+class Watched:
+    """A Watchable whose watchers count."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.speaks = True
+        self.rows = 1
+        self.text_characters = 1
+
+    def watcher(self, topics: frozenset[str]) -> CountingWatcher:
+        return CountingWatcher(self, topics)

@@ -26,7 +26,7 @@ from cretonode.operator.protocol import (
     status_value,
 )
 from cretonode.operator.server import CLIENTS_MAX, serve_operator
-from tests.operator.examples import HELLO, PEER_VIEWS, STATUS_VIEW, FakeNode
+from tests.operator.examples import HELLO, PEER_VIEWS, STATUS_VIEW, FakeNode, FakeTools, Watched
 
 T = TypeVar("T")
 
@@ -34,7 +34,9 @@ T = TypeVar("T")
 @pytest.fixture
 async def path(tmp_path: Path, nursery: trio.Nursery) -> AsyncGenerator[Path]:
     path = tmp_path / "operator.sock"
-    await nursery.start(partial(serve_operator, path, commands_of(FakeNode()), HELLO))
+    await nursery.start(
+        partial(serve_operator, path, commands_of(FakeNode(), FakeTools()), HELLO, Watched())
+    )
     yield path
     nursery.cancel_scope.cancel()
 

@@ -2,8 +2,9 @@ from dataclasses import asdict
 
 import pytest
 
+from cretonode.crypto.canonical import Value
 from cretonode.errors import ClientError
-from cretonode.operator.commands import commands_of
+from cretonode.operator.commands import Then, commands_of
 from cretonode.operator.protocol import (
     COMMANDS,
     BanSnapshot,
@@ -16,17 +17,23 @@ from cretonode.operator.protocol import (
     records_value,
     status_value,
 )
+from cretonode.operator.protocol_fields import table_value
+from cretonode.operator.protocol_recording import history_untrusted
+from cretonode.operator.protocol_topics import VertexSnapshot
 from tests.operator.examples import (
     BAN_VIEW,
     EVIDENCE_VIEW,
     PEER_VIEWS,
     REPUTATION_VIEW,
     STATUS_VIEW,
+    VERTEX,
     VIOLATION_VIEW,
     FakeNode,
+    FakeTools,
 )
 
-answer = commands_of(FakeNode())
+TOOLS = FakeTools()
+answer = commands_of(FakeNode(), TOOLS)
 
 
 async def test_each_command_has_its_answer() -> None:
@@ -66,6 +73,38 @@ async def test_arguments_reach_the_node() -> None:
         assert await answer(Request(id=1, command=command, arguments=arguments)) == value
 
 
+async def test_tools_are_handed_what_was_asked() -> None:
+    async def ask(command: str, **arguments: Value) -> Value | Then:
+        return await answer(Request(id=1, command=command, arguments=arguments))
+
+    table = table_value(VertexSnapshot, [VERTEX])
+    assert await ask("vertex", hash=VERTEX.hash) == table
+    assert await ask("vertex", hash=bytes(32)) == table_value(VertexSnapshot, [])
+    assert await ask("walk", hash=VERTEX.hash) == table
+    assert await ask("walk", hash=VERTEX.hash, descendants=True, vertices_max=2) == table
+    assert TOOLS.walked == [(False, 256), (True, 2)]
+    assert history_untrusted(plain(await ask("history", from_ms=7))).frames == b"from 7"
+    assert history_untrusted(plain(await ask("history", cursor=9))).cursor == 10
+    assert await ask("log_level", level="debug", dry_run=True) == "log debug True"
+    assert await ask("step_down") == "step down False"
+
+
+async def test_a_node_stops_after_it_has_answered_and_not_on_a_dry_run() -> None:
+    dry = await answer(Request(id=1, command="stop", arguments={"dry_run": True}))
+    assert dry == "stop True"
+    asked = await answer(Request(id=1, command="stop"))
+    assert isinstance(asked, Then)
+    assert asked.value == "stop False"
+    assert not TOOLS.stopped
+    asked.act()
+    assert TOOLS.stopped
+
+
+def plain(value: Value | Then) -> Value:
+    assert not isinstance(value, Then)
+    return value
+
+
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
@@ -100,8 +139,27 @@ async def test_arguments_reach_the_node() -> None:
             "dry_run is neither true nor false",
         ),
         (Request(id=1, command="evidence_get", arguments={"id": "a"}), "id is not a byte string"),
+        (
+            Request(id=1, command="vertex", arguments={"hash": b"short"}),
+            "hash is not a byte string of 32 bytes",
+        ),
+        (
+            Request(id=1, command="walk", arguments={"hash": bytes(32), "vertices_max": 257}),
+            "vertices_max is not a whole number from 1 to 256",
+        ),
     ],
-    ids=["unknown", "arguments", "lacking", "too many", "no text", "no time", "no flag", "no id"],
+    ids=[
+        "unknown",
+        "arguments",
+        "lacking",
+        "too many",
+        "no text",
+        "no time",
+        "no flag",
+        "no id",
+        "no hash",
+        "too far",
+    ],
 )
 async def test_a_refused_command_says_why(request_: Request, text: str) -> None:
     with pytest.raises(ClientError) as caught:

@@ -14,7 +14,7 @@ import trio.testing
 
 from cretonode.crypto.canonical import Value
 from cretonode.errors import ClientError, ConfigError, MalformedMessage
-from cretonode.operator.commands import commands_of
+from cretonode.operator.commands import Then, commands_of
 from cretonode.operator.protocol import (
     COMMANDS,
     REQUEST_BYTES_MAX,
@@ -38,11 +38,12 @@ from cretonode.operator.server import (
     is_allowed,
     serve_operator,
 )
-from tests.operator.examples import HELLO, STATUS_VIEW, FakeNode
+from tests.operator.examples import HELLO, STATUS_VIEW, FakeNode, FakeTools, Watched
 
 ATTACH = Attach(software="a test")
 PING = Request(id=1, command="ping")
 PONG = Response(id=1, ok=True)
+WATCHED = Watched()
 
 
 class Client:
@@ -79,7 +80,7 @@ async def client_at(path: Path, *, attach: bool = True) -> AsyncGenerator[Client
         yield client
 
 
-async def answer(request: Request) -> Value:
+async def answer(request: Request) -> Value | Then:
     """A handler with a command for each thing that may happen."""
     match request.command:
         case "refuse":
@@ -92,13 +93,13 @@ async def answer(request: Request) -> Value:
             return [bytes(60_000)] * int(str(request.arguments["parts"]))
         case _:
             pass
-    return await commands_of(FakeNode())(request)
+    return await commands_of(FakeNode(), FakeTools())(request)
 
 
 @pytest.fixture
 async def path(tmp_path: Path, nursery: trio.Nursery) -> AsyncGenerator[Path]:
     path = tmp_path / "operator.sock"
-    await nursery.start(partial(serve_operator, path, answer, HELLO))
+    await nursery.start(partial(serve_operator, path, answer, HELLO, WATCHED))
     yield path
     nursery.cancel_scope.cancel()
 
@@ -180,12 +181,12 @@ async def test_an_idle_client_stays(path: Path, autojump_clock: trio.testing.Moc
 async def test_a_bug_in_the_node_is_not_swallowed(tmp_path: Path) -> None:
     """House style 21."""
 
-    async def broken(_request: Request) -> Value:
+    async def broken(_request: Request) -> Value | Then:
         raise KeyError("bug")
 
     async def run() -> None:
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve_operator, tmp_path / "s", broken, HELLO)
+            await nursery.start(serve_operator, tmp_path / "s", broken, HELLO, WATCHED)
             async with client_at(tmp_path / "s") as client:
                 await client.ask(PING)
                 await trio.sleep_forever()
@@ -314,7 +315,7 @@ async def test_another_user_is_refused_even_where_the_mode_lets_them_in(
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "s"
-        await nursery.start(serve_operator, path, answer, HELLO)
+        await nursery.start(serve_operator, path, answer, HELLO, WATCHED)
         os.chmod(directory, 0o711)  # noqa: PTH101  pathlib would be taken for slow
         os.chmod(path, 0o666)  # noqa: PTH101
         os.seteuid(65_534)
@@ -344,7 +345,7 @@ async def test_a_cancel_leaves_no_file_no_task_and_no_descriptor(tmp_path: Path)
     tasks = trio.lowlevel.current_statistics().tasks_living
     before = len(entries(DESCRIPTORS))
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve_operator, path, answer, HELLO)
+        await nursery.start(serve_operator, path, answer, HELLO, WATCHED)
         async with client_at(path) as idle, client_at(path) as busy, client_at(path, attach=False):
             assert await idle.ask(PING) == PONG
             await busy.say(Request(id=1, command="sleep"))
@@ -357,7 +358,7 @@ async def test_a_cancel_leaves_no_file_no_task_and_no_descriptor(tmp_path: Path)
 
 async def test_the_second_server_on_a_path_is_refused_and_the_first_goes_on(path: Path) -> None:
     with pytest.raises(ConfigError, match="where another node listens"):
-        await serve_operator(path, answer, HELLO)
+        await serve_operator(path, answer, HELLO, WATCHED)
     async with client_at(path) as client:
         assert await client.ask(PING) == PONG
 
@@ -365,7 +366,7 @@ async def test_the_second_server_on_a_path_is_refused_and_the_first_goes_on(path
 async def test_a_node_comes_back_at_the_path_it_had(tmp_path: Path) -> None:
     for _ in range(3):
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve_operator, tmp_path / "s", answer, HELLO)
+            await nursery.start(serve_operator, tmp_path / "s", answer, HELLO, WATCHED)
             async with client_at(tmp_path / "s") as client:
                 assert await client.ask(PING) == PONG
             nursery.cancel_scope.cancel()
