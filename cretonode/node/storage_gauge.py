@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import trio
 
@@ -15,6 +15,7 @@ from cretonode.node.history import History
 from cretonode.node.performer import Performer
 from cretonode.operator.protocol_topics import FamilySnapshot, StorageSnapshot
 
+Number = TypeVar("Number", int, float)
 SAMPLE_MS: Final = 2_000  # between samples
 
 
@@ -83,7 +84,7 @@ class StorageGauge:
         )
 
 
-def percentile(samples: Sequence[float], percent: int) -> float | None:
+def percentile(samples: Sequence[Number], percent: int) -> Number | None:
     """Return the least sample that `percent` of all do not exceed; None without samples."""
     if not samples:
         return None

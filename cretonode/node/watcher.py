@@ -4,8 +4,10 @@ Nothing is queued: each watcher remembers how far it is, and what it tells is wo
 asked. Satisfies `operator.watching.Watcher`. Source: docs/operator-socket.md, section 6.
 """
 
-from dataclasses import dataclass, field, replace
+from collections import deque
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from cretonode.identifiers import ValidatorIndex
@@ -25,7 +27,7 @@ from cretonode.operator.protocol import (
     ReputationSnapshot,
     ViolationSnapshot,
 )
-from cretonode.operator.protocol_deltas import NOTHING, Changes, delta_of
+from cretonode.operator.protocol_deltas import NOTHING, VERTICES_MAX, Changes, delta_of
 from cretonode.operator.protocol_fields import widened
 from cretonode.operator.protocol_topics import (
     AlertSnapshot,
@@ -40,10 +42,36 @@ from cretonode.operator.protocol_topics import (
 
 ALIVE_MS: Final = 1_000  # a delta comes at least so often
 JUDGED_MS: Final = 500  # between looks at bans and scores
+VERTICES_MS: Final = 500  # between looks at vertices: most are final at the second
+MEASURED_MS: Final = 1_000  # between looks at what takes long to find out
 LATENCIES_JUDGED: Final = 256
 LINES_A_DELTA: Final = 100  # and as many violations; what is left comes with the next one
 VERTEX_BYTES_A_DELTA: Final = 128 * 1024
 ERROR_CHARACTERS_MAX: Final = 200
+RESTLESS: Final = {"uptime_ms", "cpu_seconds", "resident_bytes", "queue"}  # fields of the status
+LASTING: Final = attrgetter(
+    *(each.name for each in fields(WatchedStatusSnapshot) if each.name not in RESTLESS)
+)
+
+
+@dataclass(slots=True)
+class Measured:
+    """What takes long to find out, for all who watch."""
+
+    finality_p50_ms: int | None = None
+    finality_p99_ms: int | None = None
+    resident_bytes: int = 0
+    _at_ms: int | None = None
+
+    def at(self, now_ms: int, latencies_ms: deque[int]) -> "Measured":
+        """Return what was measured less than MEASURED_MS ago."""
+        if self._at_ms is None or now_ms - self._at_ms >= MEASURED_MS:
+            self._at_ms = now_ms
+            newest = list(islice(reversed(latencies_ms), LATENCIES_JUDGED))
+            self.finality_p50_ms = percentile(newest, 50)
+            self.finality_p99_ms = percentile(newest, 99)
+            self.resident_bytes = resident_bytes()
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +83,7 @@ class WatchSource:
     gauge: StorageGauge
     steering: Steering
     alerts: Alerts = field(default_factory=Alerts)
+    measured: Measured = field(default_factory=Measured)
 
     def watcher(self, topics: frozenset[str]) -> "NodeWatcher":
         """Return a watcher for one client."""
@@ -118,7 +147,7 @@ class NodeWatcher:
             status=self._status_news(status, now_ms) if status and "status" in wanted else None,
             storage=(stored.storage,) if stored and "storage" in wanted else None,
             validators=self._validators() if "validators" in wanted else None,
-            vertices=self._vertices() if "vertices" in wanted else None,
+            vertices=self._vertices(now_ms) if "vertices" in wanted else None,
             views=self._views() if "views" in wanted else None,
             violations=self._violations() if "violations" in wanted else None,
         )
@@ -146,8 +175,9 @@ class NodeWatcher:
         self, status: WatchedStatusSnapshot, now_ms: int
     ) -> tuple[WatchedStatusSnapshot, ...] | None:
         """Return the status when it changed; what always changes counts only now and then."""
-        lasting = replace(status, uptime_ms=0, cpu_seconds=0.0, resident_bytes=0, queue=0)
-        if self._is_news("status", lasting) or self._is_due("status", now_ms, self._alive_ms):
+        if self._is_news("status", LASTING(status)) or self._is_due(
+            "status", now_ms, self._alive_ms
+        ):
             self._looked_ms["status"] = now_ms
             return (status,)
         return None
@@ -158,9 +188,8 @@ class NodeWatcher:
         state = replica.state
         waiting = waiting_of(replica)
         size = state.committee.size
-        connected = {state.me, *driver.links.connected()}
-        latencies = list(islice(reversed(finality.latencies_ms), LATENCIES_JUDGED))
-        p50, p99 = percentile(latencies, 50), percentile(latencies, 99)
+        heard = {state.me, *state.connected}
+        measured = self._source.measured.at(service.clock.now_ms(), finality.latencies_ms)
         return widened(
             WatchedStatusSnapshot,
             service.status(),
@@ -168,9 +197,9 @@ class NodeWatcher:
             awaits=waiting.marks(size),
             votes_lacking=waiting.lacking,
             lacking=service.quorum_lacking(),
-            absent=bytes(index not in connected for index in range(size)),
-            finality_p50_ms=None if p50 is None else int(p50),
-            finality_p99_ms=None if p99 is None else int(p99),
+            absent=bytes(index not in heard for index in range(size)),
+            finality_p50_ms=measured.finality_p50_ms,
+            finality_p99_ms=measured.finality_p99_ms,
             final_at_ms=slots.final_at_ms,
             waiting_since_ms=replica.intake.oldest_ms(),
             waiting_vertices=len(state.graph.admitted),
@@ -181,7 +210,7 @@ class NodeWatcher:
             views_entered=driver.counts.views_entered,
             queue=len(driver.inbox),
             cpu_seconds=cpu_seconds(),
-            resident_bytes=resident_bytes(),
+            resident_bytes=measured.resident_bytes,
             log_level=self._source.steering.log_level,
             finality_timeout_ms=state.timing.finality_timeout_ms,
             view_change_timeout_ms=state.timing.view_change_timeout_ms,
@@ -289,15 +318,17 @@ class NodeWatcher:
         self._at["views"] = book.number
         return self._unless_nothing("views", found)
 
-    def _vertices(self) -> tuple[VertexSnapshot, ...] | None:
+    def _vertices(self, now_ms: int) -> tuple[VertexSnapshot, ...] | None:
         """Return the oldest changes, up to a number of bytes."""
+        if not self._is_due("vertices", now_ms, VERTICES_MS):
+            return None
         book = self._source.driver.chronicle.vertices
         book.refresh()
         found: list[VertexSnapshot] = []
         bytes_left = VERTEX_BYTES_A_DELTA
         for number, vertex in book.changed(self._at["vertices"]):
             bytes_left -= 128 + len(vertex.parents) + len(vertex.missing)
-            if found and bytes_left < 0:
+            if found and (bytes_left < 0 or len(found) == VERTICES_MAX):
                 break
             found.append(vertex)
             self._at["vertices"] = number

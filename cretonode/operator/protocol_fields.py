@@ -8,9 +8,10 @@ Source: docs/operator-socket.md, section 3.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
+from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, Final, NamedTuple, NewType, TypeVar, get_args, get_type_hints
 
@@ -97,7 +98,7 @@ def text_untrusted(name: str, value: Value) -> str:
 
 def widened(kind: type[T], record: "DataclassInstance", **more: object) -> T:
     """Return the `kind` that has the fields of `record` and `more`."""
-    shared = {each.name: getattr(record, each.name) for each in fields(record)}
+    shared = {layout.name: getattr(record, layout.name) for layout in _layout(type(record))}
     return kind(**shared, **more)
 
 
@@ -137,7 +138,8 @@ def table_value(kind: "type[DataclassInstance]", rows: "Sequence[DataclassInstan
     assert len(rows) <= TABLE_ROWS_MAX, len(rows)
     layouts = _layout(kind)
     names: list[Value] = [layout.wire_name for layout in layouts]
-    return [names, [[_item(at, getattr(row, at.name)) for at in layouts] for row in rows]]
+    values_of = _values_of(kind)
+    return [names, [[*map(_item, layouts, values_of(row))] for row in rows]]
 
 
 def table_untrusted(kind: type[T], value: Value) -> tuple[T, ...]:
@@ -183,6 +185,14 @@ def _layout(kind: "type[DataclassInstance]") -> tuple[_Layout, ...]:
     return tuple(_layout_of(f.name, hints[f.name]) for f in fields(kind))
 
 
+@cache
+def _values_of(kind: "type[DataclassInstance]") -> Callable[[object], tuple[object, ...]]:
+    """Return what gets all values of a record at once: it is done often."""
+    first, second, *rest = (layout.name for layout in _layout(kind))
+    getter: Callable[[object], tuple[object, ...]] = attrgetter(first, second, *rest)
+    return getter
+
+
 def _layout_of(name: str, hint: object) -> _Layout:
     optional = NoneType in get_args(hint)
     if optional:
@@ -200,11 +210,12 @@ def _item(layout: _Layout, value: object) -> Value:
     if layout.kind is float:
         assert isinstance(value, float | int), (layout.name, value)
         value = round(value * MICRO) if math.isfinite(value) else None
-    elif isinstance(value, str):
-        value = shown(value)
-    assert value is None or isinstance(value, bool | int | str | bytes), (layout.name, value)
+    if isinstance(value, str):
+        return shown(value)
     if isinstance(value, int):
         assert 0 <= value <= NUMBER_MAX, (layout.name, value)
+        return value
+    assert value is None or isinstance(value, bytes), (layout.name, value)
     return value
 
 

@@ -72,7 +72,7 @@ class WatchedStatusSnapshot(StatusSnapshot):
     awaits: bytes  # one byte for each validator: 1 where the phase waits for it
     votes_lacking: int  # so many of the awaited would do; 0: it waits for something else
     lacking: str  # whom a quorum lacks, in words; empty with a quorum
-    absent: bytes  # one byte for each validator: 1 where it is not connected
+    absent: bytes  # one byte for each validator: 1 where nothing is heard of it now
     finality_p50_ms: int | None  # of this node's newest 256 final vertices, from accepted to final
     finality_p99_ms: int | None
     final_at_ms: int | None  # when the newest sequence became final; None: before the start
