@@ -69,7 +69,7 @@ def _of_consensus(
     if absent and not status.lacking:
         spare = status.connected - status.quorum
         left = "none of the others may fail" if spare == 0 else f"{spare} more may fail"
-        yield Alert("absent", "warn", f"{', '.join(absent)} not connected: {left}")
+        yield Alert("absent", "warn", f"{', '.join(absent)} not heard: {left}")
     since_ms = status.waiting_since_ms
     if since_ms is not None and not status.lacking:
         since_ms = max(since_ms, status.final_at_ms or 0)

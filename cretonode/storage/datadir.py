@@ -3,6 +3,7 @@
     identity   chain, genesis, node and layout version, as text with a checksum
     lock       held by the running process (`lock.py`)
     journal/   the vote journal (`journal.py`); journal.damaged-1, ...: lost ones (`amnesia.py`)
+    history/   what operators saw, for looking back (`node.history`)
     db/        the database, unless the configuration puts it elsewhere
 
 All calls block. Source: docs/storage.md, section 1.
@@ -39,7 +40,7 @@ MAKE_IT: Final = (
 EXPECTED_NAMES: Final = frozenset(
     {
         DATABASE_DIRECTORY, JOURNAL_DIRECTORY, IDENTITY_FILE + ".unfinished", "lock", "keys",
-        "backups", "genesis.json", "node.toml", "operator.sock", "lost+found",
+        "backups", "history", "genesis.json", "node.toml", "operator.sock", "lost+found",
     }
 )  # fmt: skip
 

@@ -279,7 +279,26 @@ ELSEWHERE: Final = {
     "node/channel.py Channel._waiting": "tests/node/test_channel.py::"
     "test_a_peer_that_reads_nothing_costs_a_bounded_amount",
     "node/channel.py Channel._waiting_bytes": "one of each class",
+    "node/alerts.py Alerts.since_ms": "one of each kind of alert",
+    "node/chronicle.py Chronicle.names": "one of each validator",
     "node/driver.py Counts.refused": "one of each Reason",
+    "node/history.py History.segments": "tests/node/test_history.py::"
+    "test_starts_that_end_soon_leave_a_bounded_number_of_files",
+    "node/performer.py Performer.syncs_ms": "a deque with a length",
+    "node/phase.py Waiting.awaits": "one of each validator",
+    "node/slot_book.py Page.prepares": "one byte of each validator",
+    "node/slot_book.py Page.commits": "one byte of each validator",
+    "node/slot_book.py SlotBook.pages": "tests/node/test_slot_book.py::"
+    "test_the_book_is_bounded_whatever_comes",
+    "node/verification.py Verification.unbelieved": "a deque with a length",
+    "node/vertex_book.py VertexBook.past": "a deque with a length",
+    "node/vertex_book.py VertexBook.here": "tests/node/test_view_and_vertex_books.py::"
+    "test_the_vertices_kept_are_bounded",
+    "node/view_book.py Leaf.voters": "one byte of each validator",
+    "node/view_book.py ViewBook.leaves": "a deque with a length",
+    "node/watcher.py NodeWatcher._at": "one of each topic",
+    "node/watcher.py NodeWatcher._known": "one of each topic",
+    "node/watcher.py NodeWatcher._looked_ms": "one of each topic",
     "node/finality.py Finality.latencies_ms": "a deque with a length",
     "node/finality.py Finality._waiting": "tests/api/test_routes.py::"
     "test_more_waits_than_allowed_are_refused_before_anything_is_taken",
