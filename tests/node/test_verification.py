@@ -75,6 +75,24 @@ def test_a_surplus_vote_is_left_out_without_looking_at_its_signature() -> None:
     assert checks.verified_signatures == 0
 
 
+def test_what_is_left_out_is_told_to_who_looks_on_when_it_came_from_its_author() -> None:
+    checks = verification(needs=False)
+    checks.messages_untrusted([signed(PREPARE, by=2)], ValidatorIndex(3))  # passed on: it may lie
+    assert not checks.unbelieved
+    checks.messages_untrusted([signed(PREPARE, by=2)], ValidatorIndex(2))
+    ((vote, surplus),) = checks.unbelieved
+    assert (vote.author, vote.sequence, surplus) == (2, 1, True)
+
+
+def test_a_bad_signature_is_told_to_who_looks_on_when_its_author_sent_it() -> None:
+    checks = verification()
+    for sender in (3, 2):
+        with pytest.raises(BadSignature):
+            checks.messages_untrusted([signed(PREPARE, by=3)], ValidatorIndex(sender))
+    ((vote, surplus),) = checks.unbelieved
+    assert (vote.author, surplus) == (2, False)
+
+
 def test_only_votes_can_be_surplus() -> None:
     checks = verification(needs=False)
     suspect = Suspect(view=View(0), author=ValidatorIndex(1))
