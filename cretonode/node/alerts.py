@@ -14,6 +14,7 @@ from cretonode.operator.protocol_topics import (
 STALLED_TIMEOUTS: Final = 2  # view-change timeouts without finality while something waits
 DISK_FREE_PERCENT: Final = 10
 DISK_FREE_PERCENT_ERROR: Final = 3
+DISK_SILENT_MS: Final = 5_000
 SYNC_MS: Final = 100.0  # a vote waits for a sync in each of two phases
 
 
@@ -35,11 +36,18 @@ class Alerts:
         self,
         status: WatchedStatusSnapshot,
         storage: StorageSnapshot | None,
+        silent_ms: int,
         names: tuple[str, ...],
         now_ms: int,
     ) -> tuple[AlertSnapshot, ...]:
-        """Return the alerts of this moment, the gravest first."""
+        """Return the alerts of this moment, the gravest first.
+
+        `silent_ms`: for how long the disk has owed an answer.
+        """
         found = [*_of_consensus(status, names, now_ms)]
+        if silent_ms > DISK_SILENT_MS:
+            text = "the disk does not answer: votes and clients wait for it"
+            found.append(Alert("disk_silent", "error", text))
         if storage is not None:
             found += _of_storage(storage)
         kinds = {alert.kind for alert in found}

@@ -95,9 +95,7 @@ async def _serve_operator(
             bytes_max=config.node.history_mb * MEGABYTE,
             hello=hello,
         )
-    gauge = StorageGauge(
-        performer=driver.performer, data_dir=data_dir, past=past, limiter=service.limiter
-    )
+    gauge = StorageGauge(performer=driver.performer, data_dir=data_dir, past=past)
     source = WatchSource(service=service, driver=driver, gauge=gauge, steering=steering)
     tools = Tools(store=service.store, steering=steering, past=past, limiter=service.limiter)
     if past is not None:

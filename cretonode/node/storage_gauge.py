@@ -3,6 +3,7 @@
 The database has to be asked in a worker thread: its statistics are a long text.
 """
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from cretonode.operator.protocol_topics import FamilySnapshot, StorageSnapshot
 
 Number = TypeVar("Number", int, float)
 SAMPLE_MS: Final = 2_000  # between samples
+ANSWER_MS: Final = 250  # for the disk to answer before what is known is told without it
 
 
 class Sample(NamedTuple):
@@ -29,27 +31,38 @@ class Sample(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class StorageGauge:
-    """Shared by all who watch."""
+    """Shared by all who watch. A disk that does not answer keeps nobody from being told the rest:
+    one question waits for it in a thread, and no second one is asked.
+    """
 
     performer: Performer
     data_dir: Path
     past: History | None
-    limiter: trio.CapacityLimiter
     _sample: Sample | None = None
-    _at_s: float = 0.0
-    _asking: trio.Lock = field(default_factory=trio.Lock)
+    _asked_s: float = -math.inf
+    _owing_s: float | None = None  # since when the disk has owed an answer
+    _limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
-    async def sample(self) -> Sample:
-        """Return a sample that is not older than SAMPLE_MS."""
-        async with self._asking:
-            now_s = trio.current_time()
-            if self._sample is None or now_s - self._at_s >= SAMPLE_MS / 1000:
-                number = 1 + (self._sample.number if self._sample else 0)
+    @property
+    def silent_ms(self) -> int:
+        """For how long the disk has owed an answer; 0 while it owes none."""
+        if self._owing_s is None:
+            return 0
+        return int((trio.current_time() - self._owing_s) * 1000)
+
+    async def sample(self) -> Sample | None:
+        """Return a sample, taken anew every SAMPLE_MS. None: the disk has not answered once."""
+        now_s = trio.current_time()
+        if now_s - self._asked_s >= SAMPLE_MS / 1000:
+            self._asked_s = now_s
+            self._owing_s = now_s if self._owing_s is None else self._owing_s
+            number = 1 + (self._sample.number if self._sample else 0)
+            with trio.move_on_after(ANSWER_MS / 1000):
                 self._sample = await trio.to_thread.run_sync(
-                    self._ask, number, limiter=self.limiter
+                    self._ask, number, limiter=self._limiter, abandon_on_cancel=True
                 )
-                self._at_s = now_s
-            return self._sample
+                self._owing_s = None
+        return self._sample
 
     def _ask(self, number: int) -> Sample:
         performer = self.performer

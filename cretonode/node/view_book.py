@@ -127,9 +127,11 @@ class ViewBook:
                 return f"{leader} signed two statements that contradict each other"
             case "timeout":
                 patience_ms = state.timing.view_change_timeout_ms
+                opened = not self.leaves or self.leaves[-1].duration_ms is not None
+                owed = "make what is known final" if opened else f"open view {self.view}"
                 return (
-                    f"{leader} did not make what is known final within "
-                    f"view_change_timeout_ms ({patience_ms} ms, longer after failures)"
+                    f"{leader} did not {owed} within view_change_timeout_ms ({patience_ms} ms, "
+                    "longer after failures)"
                 )
             case "fetched back":
                 return f"to fetch back {self._named(ahead) or 'one'} that had left alone"

@@ -168,7 +168,8 @@ class NodeWatcher:
     ) -> tuple[AlertSnapshot, ...] | None:
         source = self._source
         storage = sample.storage if sample is not None else None
-        found = source.alerts.current(status, storage, source.names, now_ms)
+        silent_ms = source.gauge.silent_ms
+        found = source.alerts.current(status, storage, silent_ms, source.names, now_ms)
         return found if self._is_news("alerts", found) else None
 
     def _status_news(

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, assert_never
 
-from cretonode.crypto.canonical import Value, decode_untrusted, encode
-from cretonode.errors import MalformedMessage
+from cretonode.crypto.canonical import Value as Value
+from cretonode.crypto.canonical import decode_untrusted, encode
+from cretonode.errors import MalformedMessage as MalformedMessage
 from cretonode.identifiers import NodeId, SequenceNumber, ValidatorIndex, View
 from cretonode.limits import VALIDATORS_MAX
 from cretonode.operator.protocol_fields import (

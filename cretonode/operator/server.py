@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from cretonode.errors import ClientError, MalformedMessage
+from cretonode.network.rate import TokenBucket
 from cretonode.operator.commands import (
     Handler,
     Then,
@@ -24,6 +25,7 @@ from cretonode.operator.commands import (
     topics_of,
 )
 from cretonode.operator.protocol import (
+    INTERVAL_MS_MIN,
     REQUEST_BYTES_MAX,
     RESPONSE_BYTES_MAX,
     UNWATCH,
@@ -49,6 +51,8 @@ FRAME_MS: Final = 5_000  # from a message's first byte to its last; to the first
 REQUEST_MS: Final = 10_000  # for the node to answer
 SEND_MS: Final = 5_000  # for the client to take a message
 DELTA_SEND_MS: Final = 30_000  # for it to take a delta
+REQUESTS_PER_S: Final = 50.0  # of one client, after a burst; more of them wait
+REQUESTS_BURST: Final = 200
 RECEIVE_BYTES: Final = 16 * 1024
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -129,9 +133,13 @@ class _Server:
         log.debug("operator_attached", software=attach.software)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run, name="operator writer")
+            pace = TokenBucket(
+                rate_per_s=REQUESTS_PER_S, burst=REQUESTS_BURST, now_s=trio.current_time()
+            )
             while (request := await _receive(stream, frames)) is not None:
                 if not isinstance(request, Request):
                     raise MalformedMessage("a message that is not a request")
+                await trio.sleep(pace.reserve_s(now_s=trio.current_time()))
                 await writer.say(await self._answer(request))
             nursery.cancel_scope.cancel()
 
@@ -189,6 +197,7 @@ class _Writer:
         self._put, self._answers = trio.open_memory_channel[_Answer](0)
         self._watch: _Watch | None = None
         self._due_s = math.inf
+        self._told_s = -math.inf  # when the last delta went out
 
     async def say(self, answer: _Answer) -> None:
         """Return when the writer has taken `answer` up."""
@@ -203,7 +212,8 @@ class _Writer:
             if answer is not None:
                 await self._send_answer(answer)
             elif self._watch is not None:
-                self._due_s = trio.current_time() + self._watch.interval_s
+                self._told_s = trio.current_time()
+                self._due_s = self._told_s + self._watch.interval_s
                 delta = await self._watch.watcher.delta()
                 if delta is not None:
                     await self._send(delta, DELTA_SEND_MS)
@@ -216,7 +226,10 @@ class _Writer:
                 answer.then()
         if answer.watches:
             self._watch = answer.watch
-            self._due_s = math.inf if answer.watch is None else trio.current_time()
+            # Whoever watches again and again is told everything no oftener than what changes.
+            self._due_s = max(trio.current_time(), self._told_s + INTERVAL_MS_MIN / 1000)
+            if answer.watch is None:
+                self._due_s = math.inf
 
     async def _send(self, message: Response | Delta, send_ms: int) -> None:
         self.in_message = True

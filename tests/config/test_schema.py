@@ -15,6 +15,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "data_dir": "/data",
         "genesis_path": "/data/genesis.json",
         "operator_socket": "/data/operator.sock",
+        "history_mb": 64,
         "log_level": "info",
         "log_format": "console",
     },

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cretonode.node.alerts import Alerts
+from cretonode.node.alerts import DISK_SILENT_MS, Alerts
 from cretonode.operator.protocol_fields import widened
 from cretonode.operator.protocol_topics import StorageSnapshot, WatchedStatusSnapshot
 from tests.operator.examples import STATUS_VIEW
@@ -57,8 +57,8 @@ STORAGE = StorageSnapshot(
 
 
 def test_all_is_well() -> None:
-    assert Alerts().current(STATUS, STORAGE, NAMES, NOW_MS) == ()
-    assert Alerts().current(STATUS, None, NAMES, NOW_MS) == ()
+    assert Alerts().current(STATUS, STORAGE, 0, NAMES, NOW_MS) == ()
+    assert Alerts().current(STATUS, None, 0, NAMES, NOW_MS) == ()
 
 
 @pytest.mark.parametrize(
@@ -100,24 +100,30 @@ def test_each_cause_has_its_alert(
     alerts = Alerts()
     now = replace(STATUS, **status)  # type: ignore[arg-type]  # fields of a table above
     disk = replace(STORAGE, **storage)  # type: ignore[arg-type]
-    (alert,) = alerts.current(now, disk, NAMES, NOW_MS)
+    (alert,) = alerts.current(now, disk, 0, NAMES, NOW_MS)
     assert (alert.kind, alert.level, alert.since_ms) == (kind, level, NOW_MS)
     assert text in alert.text
-    (alert,) = alerts.current(now, disk, NAMES, NOW_MS + 5)
+    (alert,) = alerts.current(now, disk, 0, NAMES, NOW_MS + 5)
     assert alert.since_ms == NOW_MS
-    assert alerts.current(STATUS, STORAGE, NAMES, NOW_MS + 9) == ()
-    (alert,) = alerts.current(now, disk, NAMES, NOW_MS + 10)
+    assert alerts.current(STATUS, STORAGE, 0, NAMES, NOW_MS + 9) == ()
+    (alert,) = alerts.current(now, disk, 0, NAMES, NOW_MS + 10)
     assert alert.since_ms == NOW_MS + 10
 
 
 def test_waiting_is_no_stall_while_sequences_become_final() -> None:
     busy = replace(STATUS, waiting_since_ms=NOW_MS - 60_000, final_at_ms=NOW_MS - 100)
-    assert Alerts().current(busy, STORAGE, NAMES, NOW_MS) == ()
+    assert Alerts().current(busy, STORAGE, 0, NAMES, NOW_MS) == ()
     never = replace(busy, final_at_ms=None)
-    assert [a.kind for a in Alerts().current(never, STORAGE, NAMES, NOW_MS)] == ["stalled"]
+    assert [a.kind for a in Alerts().current(never, STORAGE, 0, NAMES, NOW_MS)] == ["stalled"]
+
+
+def test_a_disk_that_does_not_answer_is_told() -> None:
+    assert Alerts().current(STATUS, None, DISK_SILENT_MS, NAMES, NOW_MS) == ()
+    (alert,) = Alerts().current(STATUS, STORAGE, DISK_SILENT_MS + 1, NAMES, NOW_MS)
+    assert (alert.kind, alert.level) == ("disk_silent", "error")
 
 
 def test_the_gravest_comes_first() -> None:
     status = replace(STATUS, absent=bytes([0, 0, 1, 0]))
-    found = Alerts().current(status, replace(STORAGE, free_bytes=1), NAMES, NOW_MS)
+    found = Alerts().current(status, replace(STORAGE, free_bytes=1), 0, NAMES, NOW_MS)
     assert [alert.kind for alert in found] == ["disk_full", "absent"]

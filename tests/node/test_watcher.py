@@ -85,6 +85,7 @@ class Gauge:
     """A StorageGauge whose disk stands still until told otherwise."""
 
     def __init__(self) -> None:
+        self.silent_ms = 0
         self.now = Sample(1, STORAGE, (FamilySnapshot(family="state", disk_bytes=9),))
 
     async def sample(self) -> Sample:

@@ -37,6 +37,8 @@ from cretonode.operator.server import (
     DELTA_SEND_MS,
     FRAME_MS,
     REQUEST_MS,
+    REQUESTS_BURST,
+    REQUESTS_PER_S,
     SEND_MS,
     is_allowed,
     serve_operator,
@@ -485,6 +487,26 @@ async def test_a_slow_client_is_told_what_counts_when_it_reads(
         told = await lines_of(client, watched.asked)
         assert told == list(range(1, len(told) + 1))
         assert len(told) < 100
+
+
+async def test_who_asks_without_end_waits_and_nobody_else_does(
+    path: Path, watched: Watched, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with client_at(path) as client, client_at(path) as bystander:
+        begun = trio.current_time()
+        many = REQUESTS_BURST + 100
+        asked = [Request(id=1, command="watch", arguments={"interval_ms": 100})] * many
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.say, *asked)
+            answers = 0
+            while answers < many:
+                answers += isinstance(await client.hear(), Response)
+                if answers == REQUESTS_BURST:
+                    assert trio.current_time() == begun
+                    assert await bystander.ask(PING) == PONG
+        elapsed_s = trio.current_time() - begun
+        assert elapsed_s == pytest.approx(100 / REQUESTS_PER_S)
+        assert watched.asked <= 1 + elapsed_s / 0.1
 
 
 async def test_garbage_of_a_watching_client_is_answered_like_anybodys(
