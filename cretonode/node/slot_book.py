@@ -96,9 +96,11 @@ class SlotBook:
         self._count(page, now_ms)
 
     def on_refuted(self, vote: Vote, *, mark: Mark) -> None:
-        """Note a vote that is worse than missing."""
+        """Note a vote that is worse than missing. A contradiction counts in later views, too."""
         page = self.pages.get(vote.sequence)
-        if page is None or page.view != vote.view:
+        if page is None or vote.view > page.view:
+            return
+        if vote.view < page.view and mark is not Mark.EQUIVOCATING:
             return
         marks = page.commits if isinstance(vote, Commit) else page.prepares
         if marks[vote.author] < mark or marks[vote.author] == Mark.UNKNOWN:
@@ -194,10 +196,15 @@ class SlotBook:
         return page
 
     def _restart(self, page: Page, view: View, now_ms: int) -> None:
-        """Begin the page of a sequence again: it is voted on in another view."""
-        size = self.committee.size
+        """Begin the page of a sequence again: it is voted on in another view.
+
+        Who contradicted itself stays marked: the mark says so, and not that it voted.
+        """
         page.view, page.since_ms, page.views = view, now_ms, page.views + 1
-        page.prepares, page.commits = bytearray(size), bytearray(size)
+        for marks in (page.prepares, page.commits):
+            for author, mark in enumerate(marks):
+                if mark != Mark.EQUIVOCATING:
+                    marks[author] = Mark.MISSING
         page.anchor, page.pre_prepared = None, False
         page.prepared_ms = page.committed_ms = None
         self._touch(page)
@@ -216,8 +223,8 @@ class SlotBook:
             page.committed_ms = now_ms
 
     def _is_quorum(self, marks: bytearray) -> bool:
-        lacking = marks.count(Mark.MISSING) + marks.count(Mark.UNKNOWN) + marks.count(Mark.INVALID)
-        return len(marks) - lacking >= self.committee.quorum
+        """True when so many voted, without those that contradict themselves."""
+        return marks.count(Mark.SEEN) + marks.count(Mark.LATE) >= self.committee.quorum
 
     def _touch(self, page: Page) -> None:
         self.number += 1

@@ -26,7 +26,7 @@ class Mark(IntEnum):
     SEEN = 1
     LATE = 2  # after the quorum was complete, or after the sequence was final
     INVALID = 3  # a signature that was not the validator's, on its own connection
-    EQUIVOCATING = 4  # another vote for the same view and sequence as well
+    EQUIVOCATING = 4  # two votes for one view and this sequence, in this view or an earlier one
     UNKNOWN = 5  # this node was not there: it fetched the sequence, or has just started
 
 

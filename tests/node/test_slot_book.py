@@ -159,6 +159,23 @@ def test_another_view_begins_the_page_again() -> None:
     assert it.page(1).prepares[3] == MISSING
 
 
+def test_who_contradicted_itself_stays_marked_when_the_view_moves() -> None:
+    it = looked()
+    first = anchor(0, 1)
+    it.hear(first, pre_prepare(0, first), prepare(0, first, 2))
+    it.book.on_refuted(prepare(0, first, 0), mark=Mark.EQUIVOCATING)
+    it.book.on_refuted(prepare(0, first, 3), mark=Mark.INVALID)
+    it.hear(view_change(2, 2), view_change(2, 3))
+    again = anchor(2, 1)
+    it.hear(again, pre_prepare(2, again))
+    assert list(it.page(1).prepares) == [EQUIVOCATING, MISSING, SEEN, MISSING]
+    it.book.on_refuted(commit(0, first, 3), mark=Mark.EQUIVOCATING)  # found out later
+    it.book.on_refuted(commit(0, first, 1), mark=Mark.INVALID)
+    assert list(it.page(1).commits) == [MISSING, MISSING, MISSING, EQUIVOCATING]
+    it.hear(prepare(2, again, 1))
+    assert not it.page(1).prepared  # two of a quorum of three: the liar has no say here
+
+
 def test_votes_that_came_before_their_view_count_when_it_is_entered() -> None:
     it = looked()
     again = anchor(2, 1)
