@@ -75,7 +75,7 @@ def _of_consensus(
         yield Alert("quorum_missing", "error", status.lacking)
     absent = [name for name, is_absent in zip(names, status.absent, strict=True) if is_absent]
     if absent and not status.lacking:
-        spare = status.connected - status.quorum
+        spare = len(names) - len(absent) - status.quorum
         left = "none of the others may fail" if spare == 0 else f"{spare} more may fail"
         yield Alert("absent", "warn", f"{', '.join(absent)} not heard: {left}")
     since_ms = status.waiting_since_ms

@@ -35,7 +35,8 @@ class Steering:
     names: Sequence[str]
     log_level: str
     log_format: str
-    stop: Callable[[], None] = stop_this_process
+    end: Callable[[], None] = stop_this_process
+    stopping: bool = False
 
     def set_log_level(self, level: str, *, dry_run: bool) -> str:
         """Log from `level` on; return the effect in words. Raises: ClientError."""
@@ -72,7 +73,9 @@ class Steering:
         return f"{effect}; nothing was done" if dry_run else effect
 
     def stop_effect(self, *, dry_run: bool) -> str:
-        """Return what stopping this node means for the others."""
+        """Return what stopping this node means for the others. Raises: ClientError."""
+        if self.stopping:
+            raise ClientError("it is stopping already")
         committee = self.replica.state.committee
         left = len(self.links.connected())
         effect = (
@@ -82,6 +85,12 @@ class Steering:
         if not dry_run:
             log.warning("stop_asked")
         return f"{effect}; nothing was done" if dry_run else effect
+
+    def stop(self) -> None:
+        """Stop in good order. Again means nothing: a second signal would cut the first short."""
+        if not self.stopping:
+            self.stopping = True
+            self.end()
 
 
 def outlook(left: int, quorum: int) -> str:

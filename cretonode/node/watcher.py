@@ -197,7 +197,7 @@ class NodeWatcher:
             phase=waiting.phase.value,
             awaits=waiting.marks(size),
             votes_lacking=waiting.lacking,
-            lacking=service.quorum_lacking(),
+            lacking=service.quorum_lacking() or self._unheard(heard),
             absent=bytes(index not in heard for index in range(size)),
             finality_p50_ms=measured.finality_p50_ms,
             finality_p99_ms=measured.finality_p99_ms,
@@ -215,6 +215,21 @@ class NodeWatcher:
             log_level=self._source.steering.log_level,
             finality_timeout_ms=state.timing.finality_timeout_ms,
             view_change_timeout_ms=state.timing.view_change_timeout_ms,
+        )
+
+    def _unheard(self, heard: set[ValidatorIndex]) -> str:
+        """Return which validators lack for a quorum by silence alone; empty with a quorum.
+
+        A connection is given up much later than silence is noticed.
+        """
+        committee, names = self._source.driver.replica.state.committee, self._source.names
+        lacking = committee.quorum - len(heard)
+        if lacking <= 0:
+            return ""
+        silent = ", ".join(name for index, name in enumerate(names) if index not in heard)
+        return (
+            f"{len(heard)} of {committee.size} validators are heard, {committee.quorum} are "
+            f"needed; silent: {silent}, of whom {lacking} must be heard again"
         )
 
     def _validators(self) -> tuple[ValidatorSnapshot, ...] | None:

@@ -24,7 +24,7 @@ class Mark(IntEnum):
 
     MISSING = 0  # nothing has come
     SEEN = 1
-    LATE = 2  # after the quorum was complete, or after the sequence was final
+    LATE = 2  # over 100 ms after the quorum was complete
     INVALID = 3  # a signature that was not the validator's, on its own connection
     EQUIVOCATING = 4  # two votes for one view and this sequence, in this view or an earlier one
     UNKNOWN = 5  # this node was not there: it fetched the sequence, or has just started

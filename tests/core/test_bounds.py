@@ -294,6 +294,8 @@ ELSEWHERE: Final = {
     "node/vertex_book.py VertexBook.past": "a deque with a length",
     "node/vertex_book.py VertexBook.here": "tests/node/test_view_and_vertex_books.py::"
     "test_the_vertices_kept_are_bounded",
+    "node/steering.py Steering.names": "one of each validator",
+    "node/view_book.py ViewBook.names": "one of each validator",
     "node/view_book.py Leaf.voters": "one byte of each validator",
     "node/view_book.py ViewBook.leaves": "a deque with a length",
     "node/watcher.py NodeWatcher._at": "one of each topic",

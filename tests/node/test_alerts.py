@@ -67,13 +67,13 @@ def test_all_is_well() -> None:
         ({"phase": "halted", "reason": "halted: see the log"}, {}, "halted", "error", "see the"),
         ({"phase": "amnesiac", "reason": "amnesiac: x"}, {}, "amnesiac", "error", "amnesiac: x"),
         ({"lacking": "2 of 4 are"}, {}, "quorum_missing", "error", "2 of 4 are"),
-        ({"absent": bytes([0, 0, 1, 0])}, {}, "absent", "warn", "node-2 not heard: 1 more may"),
+        ({"absent": bytes([0, 0, 1, 0])}, {}, "absent", "warn", "node-2 not heard: none of"),
         (
-            {"absent": bytes([0, 0, 1, 0]), "connected": 3},
+            {"absent": bytes([0, 0, 1, 0]), "quorum": 2},
             {},
             "absent",
             "warn",
-            "node-2 not heard: none of the others may fail",
+            "node-2 not heard: 1 more may fail",
         ),
         (
             {

@@ -39,7 +39,7 @@ def steering(
             names=NAMES,
             log_level="info",
             log_format="json",
-            stop=lambda: stops.append("stopped"),
+            end=lambda: stops.append("stopped"),
         ),
         put,
         stops,
@@ -102,7 +102,10 @@ def test_stopping_says_what_it_leaves_and_is_done_when_told() -> None:
     levers.stop_effect(dry_run=False)
     assert stops == []
     levers.stop()
+    levers.stop()
     assert stops == ["stopped"]
+    with pytest.raises(ClientError, match="it is stopping already"):
+        levers.stop_effect(dry_run=False)
 
 
 @pytest.mark.parametrize(

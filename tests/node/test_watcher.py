@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from cretonode.config.genesis import Genesis, Validator
-from cretonode.core.events import Received
+from cretonode.core.events import PeerSilent, Received
 from cretonode.core.evidence import evidence_of
 from cretonode.core.messages import Evidence, Message
 from cretonode.core.reputation import Violation
@@ -36,7 +36,12 @@ from cretonode.operator.protocol_deltas import (
     changes_untrusted,
     merged,
 )
-from cretonode.operator.protocol_topics import FamilySnapshot, Mark, Phase
+from cretonode.operator.protocol_topics import (
+    FamilySnapshot,
+    Mark,
+    Phase,
+    WatchedStatusSnapshot,
+)
 from cretonode.storage.store import Store
 from tests.config.documents import genesis
 from tests.core.replicas import anchor, commit, plain, pre_prepare, prepare, view_change
@@ -144,6 +149,11 @@ class Client:
         self.watcher: NodeWatcher = source.watcher(topics)
         self.known = NOTHING
 
+    @property
+    def status(self) -> WatchedStatusSnapshot:
+        assert self.known.status is not None
+        return self.known.status[0]
+
     async def look(self) -> Changes | None:
         """Return what is news; None: no delta came."""
         delta: Delta | None = await self.watcher.delta()
@@ -240,6 +250,30 @@ async def test_what_changes_is_told_at_the_next_look(
     assert changes.views[-1].to_view == View(1)
     assert changes.status is not None
     assert changes.status[0].view == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_who_falls_silent_is_missed_before_the_connection_is_given_up(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    driver = make_driver(0)
+    await running(driver, nursery)
+    for channel in driver.links.channels.values():
+        channel.greeted = True
+    client = Client(source_of(driver))
+    await client.look()
+    assert client.status.lacking == ""
+    for peer in (2, 3):
+        driver.inbox.put_own(PeerSilent(ValidatorIndex(peer)))
+    await trio.testing.wait_all_tasks_blocked()
+    await client.look_later()
+    assert client.status.connected == 4
+    assert list(client.status.absent) == [0, 0, 1, 1]
+    assert client.status.lacking == (
+        "2 of 4 validators are heard, 3 are needed; silent: node-2, node-3, of whom 1 must be "
+        "heard again"
+    )
+    assert [alert.kind for alert in client.known.alerts or ()] == ["quorum_missing"]
     nursery.cancel_scope.cancel()
 
 
