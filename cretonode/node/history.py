@@ -7,6 +7,7 @@ Source: docs/operator-socket.md, section 8.
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,6 +35,7 @@ from cretonode.operator.watching import Watcher
 NOTE_S: Final = 1.0  # between deltas
 ALIVE_MS: Final = 10_000  # what moves all the time is noted so often
 REFUSED_S: Final = 60.0  # until the disk is tried again
+FREE_BYTES_MIN: Final = 256 * 1024 * 1024  # below it the votes need the disk more than this does
 HISTORY_TOPICS: Final = frozenset(TOPICS) - {"vertices"}
 SEGMENTS: Final = 8  # at the bound
 SEGMENTS_MAX: Final = 64  # of starts that ended soon, too
@@ -125,7 +127,10 @@ class History:
         self.segments = sorted(found, key=lambda segment: segment.number)
 
     def _append(self, frame: bytes, *, begun_ms: int | None) -> None:
-        """Write a frame; `begun_ms`: into a new file, which it begins."""
+        """Write a frame; `begun_ms`: into a new file, which it begins. Raises: OSError."""
+        free_bytes = shutil.disk_usage(self.directory).free
+        if free_bytes < FREE_BYTES_MIN:
+            raise OSError(f"{free_bytes} bytes of the disk are free; at least {FREE_BYTES_MIN}")
         if begun_ms is not None:
             number = self.segments[-1].number + 1 if self.segments else 1
             path = self.directory / f"{number:08d}-{begun_ms:013d}.recording"

@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+import cretonode.node.history
 from cretonode.errors import ClientError
 from cretonode.node.history import NOTE_S, REFUSED_S, SEGMENTS_MAX, History
 from cretonode.operator.protocol import Delta
@@ -221,6 +222,24 @@ async def test_a_disk_that_refuses_ends_the_recording_for_a_while_and_nothing_el
         await kept.done.wait()
         nursery.cancel_scope.cancel()
     assert len(await read(history)) == 3
+
+
+async def test_a_disk_that_is_nearly_full_is_left_to_the_votes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    history = history_in(tmp_path)
+    kept = Kept(3)
+    monkeypatch.setattr(cretonode.node.history, "FREE_BYTES_MIN", 2**62)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(history.run, kept)
+        await trio.sleep(REFUSED_S / 2)
+        assert paths(tmp_path) == []
+        monkeypatch.setattr(cretonode.node.history, "FREE_BYTES_MIN", 0)
+        await kept.done.wait()
+        nursery.cancel_scope.cancel()
+    assert len(await read(history)) == 2  # the first went unwritten
 
 
 async def test_a_history_that_cannot_be_read_says_so(
