@@ -19,7 +19,7 @@ from cretonode.node.storage_gauge import (
     StorageGauge,
     percentile,
 )
-from cretonode.storage.backend import DatabaseMetrics, small_profile
+from cretonode.storage.backend import DatabaseMetrics, DatabaseOptions
 from cretonode.storage.rocksdb import RocksBackend
 
 
@@ -56,7 +56,7 @@ class Parts:
 
 @contextmanager
 def gauge_in(path: Path) -> Generator[tuple[StorageGauge, Backend]]:
-    backend = Backend(path / "db", small_profile())
+    backend = Backend(path / "db", DatabaseOptions(cache_size_mb=12, write_buffer_mb=2))
     performer = cast("Performer", Parts(backend))
     yield StorageGauge(performer=performer, data_dir=path, past=None), backend
     backend.close()
