@@ -9,6 +9,7 @@ from cretonode.operator.protocol import (
     REQUEST_BYTES_MAX,
     WATCH,
     Attach,
+    Delta,
     FrameBuffer,
     Message,
     Request,
@@ -31,9 +32,21 @@ class ScriptedNode:
         self.writers: list[asyncio.StreamWriter] = []
         self.first = next(deltas(1))
         self.attached = 0
+        self.silent = (
+            False  # else it says each half second that nothing has changed, as a node does
+        )
+        self._at_ms = self.first.at_ms
+
+    async def beat(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            if not self.silent:
+                self.say(Delta(at_ms=self._at_ms, fresh=False, topics={}))
 
     def say(self, message: Message) -> None:
         """Send to all that are attached."""
+        if isinstance(message, Delta):
+            self._at_ms = message.at_ms
         for writer in self.writers:
             writer.write(frame_of(encode_message(message)))
 
@@ -81,8 +94,10 @@ def refuses(error: str) -> Callable[[Request], Response]:
 @asynccontextmanager
 async def listening(path: Path, node: ScriptedNode) -> AsyncGenerator[ScriptedNode]:
     server = await asyncio.start_unix_server(node.converse, str(path))
+    beat = asyncio.create_task(node.beat())
     try:
         yield node
     finally:
+        beat.cancel()
         server.close()
         node.hang_up()

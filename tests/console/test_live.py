@@ -1,6 +1,7 @@
 """The console attached to a socket: it waits, watches, loses, finds again, asks, and refuses."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,7 @@ def attached(
             listening(path, node),
             opened(Options(places=(Place(path),), directory=tmp_path, **options)) as played,  # type: ignore
         ):
-            await played.until_text("LIVE")
+            await played.until_text(" LIVE ")
             await test(played, node)
 
     asyncio.run(play())
@@ -74,7 +75,8 @@ def test_deltas_move_the_picture_and_a_pause_holds_it(tmp_path: Path) -> None:
         text = await played.press("2", "1")
         assert "DEGRADED  node3 not reachable" in text
         assert "paused" in text
-        assert "STALLED  missing node2 (banned) and node3" in await played.press("p")
+        await played.press("p")
+        await played.until_text("STALLED  missing node2 (banned) and node3")
 
     attached(tmp_path, test)
 
@@ -92,11 +94,11 @@ def test_a_lost_node_is_said_with_the_age_of_the_picture_and_found_again(tmp_pat
 
 def test_a_node_that_falls_silent_is_no_longer_called_live(tmp_path: Path) -> None:
     async def test(played: Played, node: ScriptedNode) -> None:
-        played.app._heard_s -= 61
+        node.silent = True
         text = await played.until_text(" STALE ")
-        assert "this node says nothing for 61 s; before: live" in text
+        assert re.search(r"this node says nothing for \d+ s; before: live", text)
         assert "more may fail" not in text
-        node.say(at(1))
+        node.silent = False
         await played.until_text(" LIVE ")
 
     attached(tmp_path, test)
@@ -282,8 +284,7 @@ def test_what_is_recorded_can_be_replayed(tmp_path: Path) -> None:
     attached(tmp_path, test, record=file)
     recording = Recording(file)
     list(recording.load())
-    assert [recording.times_ms[i] for i in (0, 1, 2)] == [examples.at(s) for s in (0, 1, 2)]
-    assert recording.times_ms[-1] == examples.at(3)
+    assert list(dict.fromkeys(recording.times_ms)) == [examples.at(s) for s in range(4)]
     model = recording.model_at(len(recording) - 1)
     assert model.known.status == examples.changes_at(3).status
     recording.close()
