@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, TypeVar
+from typing import Final, TypeVar
 
 from textual.app import App, SystemCommand
-from textual.binding import BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.worker import Worker
@@ -27,7 +26,7 @@ from console.picture import Part, Picture
 from console.player import TICK_MS, Player
 from console.recorder import Recorder
 from console.replay import Event, Recording
-from console.rows import plain_rows
+from console.rows import plain_rows, titles_of
 from console.screens import dag, log
 from console.sockets import Place
 from console.units import clock, size
@@ -62,7 +61,6 @@ class ConsoleApp(App[None]):
     """creto-console. Told by a source as its Listener, asked by `writing` as its Owner."""
 
     TITLE = "creto-console"
-    BINDINGS: ClassVar[list[BindingType]] = []
     CSS = """
     Toast { width: auto; max-width: 80%; }
     """
@@ -88,7 +86,6 @@ class ConsoleApp(App[None]):
         self._heard_s = time.monotonic()
         self._drawn_s = 0.0
         self._dirty = True
-        self._malformed = False
 
     # --- what is shown
 
@@ -318,9 +315,8 @@ class ConsoleApp(App[None]):
         kind = await self.ask(ChoiceDialog(f"Export {len(table.rows)} rows as", choices))
         if kind is None:
             return
-        titles = [column.title or "bar" for column in table.columns]
         rows = plain_rows(table.columns, table.rows)
-        text = keep.as_json(rows) if kind == "json" else keep.as_csv(titles, rows)
+        text = keep.as_json(rows) if kind == "json" else keep.as_csv(titles_of(table.columns), rows)
         self._keep(part.name.lower().replace(" ", "-"), kind, text)
 
     def action_picture(self) -> None:

@@ -90,7 +90,12 @@ def _order_of(cell: Cell) -> tuple[int, float, str]:
     return (0, float(order), "")
 
 
+def titles_of(columns: Sequence[Column]) -> list[str]:
+    """Return the columns' titles as they are exported: each has one."""
+    return [column.title or f"column {i}" for i, column in enumerate(columns, start=1)]
+
+
 def plain_rows(columns: Sequence[Column], rows: Iterable[Row]) -> list[dict[str, str]]:
     """Return the rows as they are exported: by the titles of the columns."""
-    titles = [column.title or f"column {i}" for i, column in enumerate(columns)]
+    titles = titles_of(columns)
     return [dict(zip(titles, (c.text for c in row.cells), strict=True)) for row in rows]

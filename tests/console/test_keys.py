@@ -13,6 +13,7 @@ from tests.console.pilots import (
     LIVE_AT,
     RECORDING,
     Played,
+    every_table,
     on_recording,
     opened,
     replayed,
@@ -198,6 +199,15 @@ async def test_e_writes_the_rows_that_are_seen(played: Played) -> None:
     (path,) = played.directory.glob("*.json")
     assert [row["Phase"] for row in json.loads(path.read_text())] == ["final"] * len(table.rows)
     assert path.stat().st_mode & 0o077 == 0
+
+
+@on_recording()
+async def test_every_table_can_be_exported(played: Played) -> None:
+    tables = [keys for name, keys in every_table() if keys != ["1"]]
+    for number, keys in enumerate(tables, start=1):
+        await played.press(*keys, "E", "c")
+        await played.until(lambda n=number: len(list(played.directory.glob("*.csv"))) == n)
+        await played.press(*["V"] * (len(keys) - 1))
 
 
 @on_recording()
