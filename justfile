@@ -80,9 +80,21 @@ demo *arguments: _env
 devnet *arguments: _env
     {{python}} -m cretonode.cli.main devnet {{arguments}}
 
-# The dashboard (not built yet: it says so)
+# The operator's window: `just console --socket DIR`, `just console replay FILE` (docs/console.md)
 console *arguments: _env
     .venv/bin/creto-console {{arguments}}
+
+# Record a real network under attack anew, for the tests and the pictures of the console
+console-recording: _env
+    {{python}} -m tests.console.record
+
+# Write the kept text of every screen anew; review the difference like code
+console-snapshots: _env
+    {{python}} -m tests.console.snapshots
+
+# Draw the console's pictures of the documentation, from the recording
+screenshots: _env
+    {{python}} -m tests.console.pictures
 
 # Write again what is made from the code: the reference of the configuration
 docs: _env

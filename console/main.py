@@ -1,11 +1,146 @@
-"""The entry point of `creto-console`. The dashboard itself is not built yet, and it says so."""
+"""The entry point of `creto-console`: attach to a node, or replay a recording."""
 
+import asyncio
+import locale
+import os
 import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from console.app import SOFTWARE, ConsoleApp, Options
+from console.history import NoHistory, fetch
+from console.look import DEFAULT_THEME, NO_COLOUR, PALETTES
+from console.sockets import BadPlace, places_of
+from console.units import size
+
+EXIT_CONFIG: Final = 2
+PATH: Final = click.Path(path_type=Path)
+THEME: Final = click.option(
+    "--theme",
+    type=click.Choice(list(PALETTES)),
+    help=f"Colours; {DEFAULT_THEME} without it, {NO_COLOUR} when NO_COLOR is set.",
+)
+GLYPHS: Final = click.option(
+    "--ascii", "ascii_only", is_flag=True, help="Signs of ASCII only; so without a UTF-8 terminal."
+)
+OUTPUT: Final = click.option(
+    "--output", "directory", type=PATH, default=Path(), help="Where exported files go."
+)
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--socket",
+    "sockets",
+    type=PATH,
+    multiple=True,
+    help="A node's local socket, or a directory of nodes; several for a choice.",
+)
+@click.option("--config", type=PATH, help="A node.toml: its socket and its genesis document.")
+@click.option("--genesis", type=PATH, help="The genesis document that evidence is checked against.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Allow what changes the node; each asks first and says its effect.",
+)
+@click.option("--record", type=PATH, help="Write what the node tells into a new file.")
+@THEME
+@GLYPHS
+@OUTPUT
+@click.pass_context
+def command(
+    context: click.Context,
+    sockets: Sequence[Path],
+    config: Path | None,
+    genesis: Path | None,
+    record: Path | None,
+    theme: str | None,
+    directory: Path,
+    *,
+    write: bool,
+    ascii_only: bool,
+) -> None:
+    """Watch a node on this machine over its local socket; wait for it while it is not there.
+
+    Read-only without --write. Inside, `?` shows the keys.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    try:
+        places = places_of(sockets, config, genesis, os.environ)
+    except BadPlace as problem:
+        raise click.UsageError(str(problem)) from None
+    if record is not None and record.exists():
+        raise click.UsageError(f"{record} exists: name a new file to record into")
+    run(
+        Options(
+            places=places,
+            record=record,
+            write=write,
+            theme=_theme(theme),
+            ascii_only=ascii_only or _is_plain_terminal(),
+            directory=directory,
+        )
+    )
+
+
+@command.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@THEME
+@GLYPHS
+@OUTPUT
+def replay(file: Path, theme: str | None, directory: Path, *, ascii_only: bool) -> None:
+    """Look through a recording: play, step, jump to view changes, bans, stalls."""
+    run(
+        Options(
+            recording=file,
+            theme=_theme(theme),
+            ascii_only=ascii_only or _is_plain_terminal(),
+            directory=directory,
+        )
+    )
+
+
+@command.command()
+@click.option("--socket", "sockets", type=PATH, multiple=True, help="The node's local socket.")
+@click.option("--config", type=PATH, help="A node.toml that names it.")
+@click.option("--hours", type=click.FloatRange(0, min_open=True), help="Only so many, of the last.")
+@click.argument("file", type=PATH)
+def history(sockets: Sequence[Path], config: Path | None, hours: float | None, file: Path) -> None:
+    """Write the history that a node keeps of itself into FILE, for `replay`."""
+    try:
+        places = places_of(sockets, config, None, os.environ)
+        if len(places) != 1:
+            raise BadPlace(f"{len(places)} nodes are here: name one with --socket")
+        from_ms = None if hours is None else int((time.time() - hours * 3_600) * 1_000)
+        written = asyncio.run(fetch(places[0].socket, file, from_ms, SOFTWARE))
+    except BadPlace as problem:
+        raise click.UsageError(str(problem)) from None
+    except NoHistory as problem:
+        raise click.ClickException(str(problem)) from None
+    click.echo(f"wrote {file}, {size(written)}; look through it with: creto-console replay {file}")
+
+
+def run(options: Options) -> None:
+    """Run the application in this terminal until the operator leaves."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo("creto-console needs a terminal; `cretonode status` does without one.", err=True)
+        raise SystemExit(EXIT_CONFIG)
+    ConsoleApp(options).run()
+
+
+def _theme(named: str | None) -> str:
+    return named or (NO_COLOUR if os.environ.get("NO_COLOR") else DEFAULT_THEME)
+
+
+def _is_plain_terminal() -> bool:
+    return "utf" not in locale.getpreferredencoding(do_setlocale=False).lower()
 
 
 def main() -> None:
-    """Refuse clearly: no screen exists so far."""
-    sys.exit(
-        "creto-console: the dashboard is not built yet. "
-        "`cretonode status` shows where a node stands, over the same local socket."
-    )
+    """Run the command line."""
+    command(prog_name="creto-console")

@@ -1,0 +1,495 @@
+"""The application: joins a source with the window, and does what the keys ask for."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from textual.app import App, SystemCommand
+from textual.notifications import SeverityLevel
+from textual.screen import Screen
+from textual.worker import Worker
+
+from console import keep, vertex_dialogs, writing
+from console.contact import Contact, Link, RequestFailed, banner, is_stale
+from console.dialogs import ChoiceDialog, DetailDialog, Dialog, EvidenceDialog, HelpDialog
+from console.help import help_sections
+from console.live import INTERVAL_MS, LiveSource
+from console.look import ASCII, NO_COLOUR, PALETTES, THEMES, UNICODE, Look
+from console.main_screen import PLANS, MainScreen
+from console.model import Model
+from console.picture import Part, Picture
+from console.player import TICK_MS, Player
+from console.recorder import Recorder
+from console.replay import Event, Recording
+from console.rows import plain_rows, titles_of
+from console.screens import dag, log
+from console.sockets import Place
+from console.units import clock, size
+from console.verdict import aged, verdict_of
+from console.verify import check
+from cretonode.operator.protocol import Delta, Hello, MalformedMessage, Value
+
+T = TypeVar("T")
+DRAW_MS: Final = 200
+TELL_S: Final = 6.0
+REDRAW_MS: Final = 1_000  # when nothing changed: ages grow
+PICKER_KEYS: Final = "123456789abcdefghijklmnoprstuvwxyz"
+SOFTWARE: Final = "creto-console"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    places: Sequence[Place] = ()
+    recording: Path | None = None  # to replay
+    record: Path | None = None  # to write
+    write: bool = False
+    theme: str = "dark"
+    ascii_only: bool = False
+    directory: Path = Path()  # where exported files and pictures go
+    interval_ms: int = INTERVAL_MS
+    playing: bool = True  # a recording, at once
+
+
+class ConsoleApp(App[None]):
+    """creto-console. Told by a source as its Listener, asked by `writing` as its Owner."""
+
+    TITLE = "creto-console"
+    CSS = """
+    Toast { width: auto; max-width: 80%; }
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = options.theme
+        self.model = Model()
+        self.contact = Contact(Link.SEEKING)
+        self.player: Player | None = None
+        self.paused = False
+        self.window = MainScreen()
+        self._frozen: tuple[Model, int] | None = None
+        self._place: Place | None = None
+        self._source: LiveSource | None = None
+        self._worker: Worker[None] | None = None
+        self._recorder: Recorder | None = None
+        self._recording: Recording | None = None
+        self._loading = ""
+        self._heard_s = time.monotonic()
+        self._drawn_s = 0.0
+        self._dirty = True
+
+    # --- what is shown
+
+    @property
+    def look(self) -> Look:
+        """How it is drawn, by theme and glyphs."""
+        palette = PALETTES.get(self.theme, PALETTES[NO_COLOUR])
+        return Look(ASCII if self.options.ascii_only else UNICODE, palette)
+
+    def picture(self) -> Picture:
+        """Return what there is to draw at this moment."""
+        model, now_ms = self.model, self._now_ms()
+        if self._frozen is not None:
+            model, now_ms = self._frozen
+        verdict = verdict_of(model, now_ms)
+        silence_ms = self._silence_ms()
+        if self._frozen is None and is_stale(self.contact, silence_ms):
+            verdict = aged(verdict, silence_ms)
+        return Picture(
+            model=model, now_ms=now_ms, verdict=verdict, contact=self.contact, look=self.look
+        )
+
+    def title_words(self) -> str:
+        """Return which node this is."""
+        hello = self.model.hello
+        if hello is None:
+            return SOFTWARE
+        return f"{hello.name} on {hello.chain_id}"
+
+    def mode_words(self) -> str:
+        """Return how the console stands, and the node's time of day."""
+        words = ["write"] if self.options.write and self.player is None else ["read-only"]
+        if self._recorder is not None:
+            words.append("recording" if not self._recorder.stopped else "not recording")
+        player = self.player
+        if player is not None:
+            state = f"{player.speed:g}x" if player.playing else "stopped"
+            words = [f"replay {state} {player.position + 1}/{len(player.recording)}"]
+        if self.model.deltas:
+            words.append(clock(self.picture().now_ms)[:8])
+        return "  ".join(words)
+
+    def banner_words(self) -> str:
+        """Return why what is shown is not the present; empty when it is."""
+        if self._loading:
+            return self._loading
+        words = banner(self.contact, self._silence_ms(), has_data=self.model.deltas > 0)
+        if self.paused:
+            words = f"paused{': ' + words if words else ': p goes on'}"
+        return words
+
+    def _silence_ms(self) -> float:
+        return (time.monotonic() - self._heard_s) * 1000
+
+    def _now_ms(self) -> int:
+        if self.player is not None:
+            return max(int(self.player.at_ms), self.model.at_ms)
+        if not self.model.deltas or self.contact.link is not Link.ATTACHED:
+            return self.model.at_ms
+        return self.model.at_ms + int(self._silence_ms())
+
+    # --- life
+
+    def get_default_screen(self) -> Screen[None]:
+        """Start with the window."""
+        return self.window
+
+    def on_mount(self) -> None:
+        """Take up with a recording or with a node."""
+        self.set_interval(DRAW_MS / 1000, self._draw)
+        self.run_worker(self._begin())
+
+    async def _begin(self) -> None:
+        if self.options.recording is not None:
+            await self._replay(self.options.recording)
+            return
+        if self.options.record is not None:
+            try:
+                self._recorder = Recorder(self.options.record)
+            except OSError as error:
+                self.tell(f"cannot record into {self.options.record}: {error.strerror}", bad=True)
+        if len(self.options.places) == 1:
+            self._take_up(self.options.places[0])
+        else:
+            await self._pick()
+
+    async def _pick(self) -> None:
+        """Let the operator choose a node."""
+        places = self.options.places
+        choices = [
+            (key, f"{place.name:<16} {place.socket}", str(i))
+            for i, (key, place) in enumerate(zip(PICKER_KEYS, places, strict=False))
+        ]
+        chosen = await self.ask(ChoiceDialog("Which node?", choices))
+        if chosen is not None:
+            self._take_up(places[int(chosen)])
+        elif self._source is None:
+            self.exit()
+
+    def _take_up(self, place: Place) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+        self._place, self.model, self.contact = place, Model(), Contact(Link.SEEKING)
+        self._frozen, self.paused = None, False
+        self._heard_s = time.monotonic()
+        self._source = LiveSource(
+            place.socket, self, SOFTWARE, self._recorder, self.options.interval_ms
+        )
+        self._worker = self.run_worker(self._source.run(), name="source")
+
+    async def _replay(self, path: Path) -> None:
+        try:
+            recording = self._recording = Recording(path)
+            for read in recording.load():
+                self._loading = (
+                    f"reading {path.name}: {read * 100 // max(1, recording.file_bytes)} %"
+                )
+                await asyncio.sleep(0)
+        except (OSError, MalformedMessage) as error:
+            self._loading = f"{path.name}: {getattr(error, 'strerror', None) or error}"
+            return
+        self._loading = ""
+        self.player = Player(recording)
+        self.player.playing = self.options.playing
+        self.model = self.player.model
+        self.contact = Contact(Link.RECORDING)
+        if recording.torn_bytes:
+            self.tell(f"the last {size(recording.torn_bytes)} are torn and left out")
+        self._dirty = True
+        self.set_interval(TICK_MS / 1000, self._play)
+
+    def on_unmount(self) -> None:
+        """Close the files."""
+        if self._recording is not None:
+            self._recording.close()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def _play(self) -> None:
+        assert self.player is not None
+        if self._moved(lambda: self.player is not None and self.player.advance(TICK_MS)):
+            self._dirty = True
+
+    def _moved(self, move: Callable[[], T]) -> T | None:
+        """Move within the recording; a file that was changed meanwhile is said, not crashed on."""
+        assert self.player is not None
+        try:
+            result = move()
+        except (OSError, MalformedMessage) as error:
+            self.player.playing = False
+            self.tell(f"{self.player.recording.path}: {error}", bad=True)
+            return None
+        self.model = self.player.model
+        return result
+
+    def _draw(self) -> None:
+        now_s = time.monotonic()
+        if self._dirty or (now_s - self._drawn_s) * 1000 >= REDRAW_MS:
+            self._dirty, self._drawn_s = False, now_s
+            self.window.draw()
+            if self._recorder is not None and self._recorder.stopped:
+                self.tell(self._recorder.stopped, bad=True)
+                self._recorder.close()
+                self._recorder = None
+
+    # --- what a source says
+
+    def on_hello(self, hello: Hello) -> None:
+        """A node has answered."""
+        self.model.begin(hello)
+        self._dirty = True
+
+    def on_delta(self, delta: Delta) -> None:
+        """Something changed. Raises: MalformedMessage."""
+        self.model.apply(delta)
+        self._heard_s = time.monotonic()
+        self._dirty = True
+
+    def on_contact(self, contact: Contact) -> None:
+        """The connection came or went."""
+        self.contact = contact
+        self._dirty = True
+
+    # --- what the keys ask for
+
+    def action_pause(self) -> None:
+        """Hold the picture still, or go on; a recording plays or stops."""
+        if self.player is not None:
+            self.action_play()
+            return
+        self.paused = not self.paused
+        self._frozen = None
+        if self.paused:
+            held = Model()
+            held.hello, held.known = self.model.hello, self.model.known
+            held.at_ms, held.deltas = self.model.at_ms, self.model.deltas
+            held.histories = deepcopy(self.model.histories)
+            self._frozen = (held, self._now_ms())
+        self.window.draw()
+
+    def action_copy(self) -> None:
+        """Copy the row under the cursor, or the overview."""
+        self.copy(self.window.copied())
+
+    def copy(self, text: str) -> None:
+        """Copy by OSC 52, and into a file for terminals that do not take it."""
+        if not text:
+            self.tell("nothing to copy")
+            return
+        self.copy_to_clipboard(text)
+        try:
+            path = keep.write_copied(text, os.environ)
+            self.tell(f"copied; also in {path}")
+        except OSError as error:
+            self.tell(f"copied by OSC 52 only; no file: {error.strerror}")
+
+    def action_export(self) -> None:
+        """Write the table's rows into a file."""
+        self.run_worker(self._export())
+
+    async def _export(self) -> None:
+        table, part = self.window.table, self.window.part
+        if table is None or part is None:
+            self.tell("the overview has no rows; y copies it, S makes a picture")
+            return
+        choices = [("c", "CSV", "csv"), ("j", "JSON", "json")]
+        kind = await self.ask(ChoiceDialog(f"Export {len(table.rows)} rows as", choices))
+        if kind is None:
+            return
+        rows = plain_rows(table.columns, table.rows)
+        text = keep.as_json(rows) if kind == "json" else keep.as_csv(titles_of(table.columns), rows)
+        self._keep(part.name.lower().replace(" ", "-"), kind, text)
+
+    def action_picture(self) -> None:
+        """Write the screen as an SVG picture."""
+        picture = keep.self_contained(self.export_screenshot())
+        self._keep(self.window.plan.name.lower(), "svg", picture)
+
+    def _keep(self, stem: str, suffix: str, text: str) -> None:
+        try:
+            path = keep.write_new(self.options.directory, stem, suffix, text)
+        except OSError as error:
+            self.tell(f"cannot write: {error.strerror or error}", bad=True)
+            return
+        self.tell(f"wrote {path}")
+
+    def action_help(self) -> None:
+        """Show the keys and what this screen is about."""
+        plan = self.window.plan
+        sections = help_sections(plan, replay=self.player is not None, write=self.options.write)
+        self.push_screen(HelpDialog(f"Help: {plan.name}", sections))
+
+    def action_next_theme(self) -> None:
+        """Change the colours."""
+        names = list(PALETTES)
+        here = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(here + 1) % len(names)]
+        self.window.draw()
+        self.tell(f"theme {self.theme}")
+
+    def action_nodes(self) -> None:
+        """Choose another node."""
+        if self.player is not None or len(self.options.places) < 2:
+            self.tell("there is one node only; name several sockets, or a directory of them")
+            return
+        self.run_worker(self._pick())
+
+    def open_row(self, part: Part, key: str) -> None:
+        """Show one row in full."""
+        picture = self.picture()
+        detail = part.detail(picture, key)
+        if detail is None:
+            return
+        if part.name == log.EVIDENCE_PART:
+            palette = picture.look.palette
+            styles = (palette.good, palette.bad)
+            self.push_screen(
+                EvidenceDialog(detail, lambda: self._check_evidence(key), self.copy, styles)
+            )
+        elif part.name in dag.VERTEX_PARTS:
+            vertex_dialogs.open_vertex(self, bytes.fromhex(key), detail)
+        else:
+            self.push_screen(DetailDialog(detail, self.copy))
+
+    async def _check_evidence(self, id_: str) -> tuple[bool | None, str]:
+        if self.player is not None or self._place is None:
+            raise RequestFailed("a recording does not hold the signatures")
+        return await check(self._place, id_)
+
+    # --- replay
+
+    def action_play(self) -> None:
+        """Play or stop."""
+        self._on_player(lambda player: player.toggle())
+
+    def action_step(self, deltas: int) -> None:
+        """Go forth or back by deltas."""
+        self._on_player(lambda player: player.step(deltas))
+
+    def action_skip(self, ms: int) -> None:
+        """Go forth or back by a time."""
+        self._on_player(lambda player: player.skip(ms))
+
+    def action_faster(self, steps: int) -> None:
+        """Change the speed."""
+        self._on_player(lambda player: player.faster(steps))
+
+    def action_jump(self, event: str, way: int) -> None:
+        """Go to the next such event, or the one before."""
+        back = way < 0
+
+        def jump(player: Player) -> None:
+            if not player.jump(Event(event), back=back):
+                self.tell(f"no {event} {'before' if back else 'after'} this")
+
+        self._on_player(jump)
+
+    def _on_player(self, move: Callable[[Player], None]) -> None:
+        player = self.player
+        if player is None:
+            self.tell("this is no recording: the keys of a replay do nothing here")
+            return
+        self._moved(lambda: move(player))
+        self.window.draw()
+
+    # --- what changes a node
+
+    def action_ban(self) -> None:
+        """Ban the validator under the cursor."""
+        self._on_validator(writing.ban)
+
+    def action_unban(self) -> None:
+        """Take the ban of the validator under the cursor back."""
+        self._on_validator(writing.unban)
+
+    def _on_validator(self, command: Callable[[writing.Owner, str], Awaitable[None]]) -> None:
+        table, plan = self.window.table, self.window.plan
+        row = None if table is None else table.current
+        if plan.name not in ("Peers", "Reputation") or row is None or not row.key.isdecimal():
+            self.tell("put the cursor on a validator in Peers (3) or Reputation (4) first")
+            return
+        self.run_worker(command(self, self.model.name_of(int(row.key))))
+
+    def action_log_level(self) -> None:
+        """Change from which level on the node logs."""
+        self.run_worker(writing.log_level(self))
+
+    def action_step_down(self) -> None:
+        """Let another validator lead."""
+        self.run_worker(writing.step_down(self))
+
+    def action_stop_node(self) -> None:
+        """Stop the node."""
+        self.run_worker(writing.stop(self))
+
+    def why_not_writing(self) -> str:
+        """Return why nothing can be changed; empty when it can."""
+        if self.player is not None or self.options.recording is not None:
+            return "a recording cannot be changed"
+        if not self.options.write:
+            return "read-only: start creto-console with --write to change anything"
+        return ""
+
+    async def request(self, command: str, arguments: Mapping[str, Value]) -> Value:
+        """Return the node's answer. Raises: RequestFailed."""
+        if self._source is None:
+            raise RequestFailed("not attached to a node")
+        return await self._source.request(command, arguments)
+
+    async def ask(self, dialog: Dialog[T]) -> T | None:
+        """Return what the operator answers, None when not."""
+        return await self.push_screen_wait(dialog)
+
+    def tell(self, text: str, *, bad: bool = False) -> None:
+        """Show a sentence for a while."""
+        severity: SeverityLevel = "error" if bad else "information"
+        self.notify(text, severity=severity, timeout=TELL_S, markup=False)
+
+    # --- palette
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
+        """Return what Ctrl-P finds."""
+        for i, plan in enumerate(PLANS):
+            yield SystemCommand(plan.name, plan.about, lambda i=i: self.window.action_show(i))
+        for name in PALETTES:
+            yield SystemCommand(
+                f"Theme {name}", "Change the colours", lambda n=name: self._dress(n)
+            )
+        yield SystemCommand("Help", "The keys", self.action_help)
+        yield SystemCommand("Pause", "Hold the picture still, or go on", self.action_pause)
+        yield SystemCommand("Copy", "Copy the row under the cursor", self.action_copy)
+        yield SystemCommand("Export", "Write the rows as CSV or JSON", self.action_export)
+        # The palette itself must be gone from the screen first.
+        yield SystemCommand(
+            "Picture", "Write the screen as SVG", lambda: self.set_timer(0.1, self.action_picture)
+        )
+        if len(self.options.places) > 1:
+            yield SystemCommand("Nodes", "Attach to another node", self.action_nodes)
+        if not self.why_not_writing():
+            yield SystemCommand("Log level", "From which level on it logs", self.action_log_level)
+            yield SystemCommand("Step down", "Let another validator lead", self.action_step_down)
+            yield SystemCommand("Stop the node", "As SIGTERM does", self.action_stop_node)
+        yield SystemCommand("Quit", "Leave the console; the node goes on", self.exit)
+
+    def _dress(self, name: str) -> None:
+        self.theme = name
+        self.window.draw()

@@ -1,0 +1,267 @@
+"""What stands over a screen for a moment: details, questions, choices, help."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from rich.table import Table
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from console.contact import RequestFailed
+from console.picture import Detail
+
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
+
+T = TypeVar("T")
+
+
+class Dialog(ModalScreen[T]):
+    """A box in the middle that Esc closes."""
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 60%; }
+    Dialog > .box {
+        width: 90%; max-width: 110; height: auto; max-height: 90%;
+        border: round $primary; background: $panel; padding: 0 1;
+    }
+    Dialog .keys { color: $text-muted; height: 1; margin-top: 1; }
+    Dialog:ansi { background: ansi_default; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "close", "Close"),
+    ]
+
+    app: "ConsoleApp"
+
+    def on_mount(self) -> None:
+        """Draw the box with signs that the terminal has."""
+        if self.app.look.glyphs.ascii_only:
+            for box in self.query(".box, .side"):
+                box.styles.border = ("ascii", box.styles.border_top[1])
+                box.styles.scrollbar_size_vertical = 0  # its ends are drawn with blocks
+
+    def action_close(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)
+
+
+class DetailDialog(Dialog[None]):
+    """One row in full."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "close", "Close", show=False),
+        Binding("y", "copy", "Copy"),
+    ]
+
+    def __init__(
+        self,
+        detail: Detail,
+        copy: Callable[[str], None],
+        actions: Sequence[tuple[str, str, Callable[[], None]]] = (),
+    ) -> None:
+        super().__init__()
+        self._detail = detail
+        self._copy = copy
+        self._actions = {key: run for key, _, run in actions}
+        self._keys = "  ".join(
+            [*(f"{key} {name}" for key, name, _ in actions), "y copy", "Esc back"]
+        )
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="box") as box:
+            box.border_title = Text(self._detail.title)
+            yield Static(fields_text(self._detail), classes="fields")
+            yield Static(self._keys, classes="keys")
+
+    def on_key(self, event: events.Key) -> None:
+        """Run the action of a key."""
+        if event.key in self._actions:
+            self._actions[event.key]()
+
+    def action_copy(self) -> None:
+        """Copy all of it."""
+        self._copy(self._detail.text())
+
+
+def fields_text(detail: Detail) -> Table:
+    """Return the labelled texts, one below the other."""
+    return two_columns(detail.fields)
+
+
+def two_columns(lines: Sequence[tuple[str, str]]) -> Table:
+    """Return labels in bold and texts that wrap beside them."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(ratio=1, overflow="fold")
+    for label, words in lines:
+        table.add_row(Text(label), Text(words))
+    return table
+
+
+class EvidenceDialog(Dialog[None]):
+    """Both statements side by side, and what the check of them found."""
+
+    DEFAULT_CSS = """
+    EvidenceDialog .sides { height: auto; margin-top: 1; }
+    EvidenceDialog .side { width: 1fr; height: auto; border: round $error; padding: 0 1; }
+    EvidenceDialog .verdict { margin-top: 1; height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "close", "Close", show=False),
+        Binding("y", "copy", "Copy"),
+    ]
+
+    def __init__(
+        self,
+        detail: Detail,
+        check: Callable[[], Awaitable[tuple[bool | None, str]]],
+        copy: Callable[[str], None],
+        styles: tuple[str, str],  # of what is proven, and of what is not
+    ) -> None:
+        super().__init__()
+        self._detail = detail
+        self._check = check
+        self._copy = copy
+        self._styles = styles
+        self._found = ""
+
+    def compose(self) -> ComposeResult:
+        said = dict(self._detail.fields)
+        with VerticalScroll(classes="box") as box:
+            box.border_title = Text(self._detail.title)
+            yield Static(Text(said["contradiction"], "bold"))
+            with Horizontal(classes="sides"):
+                for which in ("first", "second"):
+                    side = Static(Text(said[which]), classes="side")
+                    side.border_title = f"{which} statement, signed"
+                    yield side
+            yield Static(Text(f"id {said['id']}"), classes="id")
+            yield Static(
+                Text("checking both signatures against the genesis ..."), classes="verdict"
+            )
+            yield Static("y copy  Esc back", classes="keys")
+
+    def on_mount(self) -> None:
+        """Check at once: nobody should have to ask."""
+        super().on_mount()
+        self.run_worker(self._verify(), exclusive=True)
+
+    async def _verify(self) -> None:
+        try:
+            proven, self._found = await self._check()
+        except RequestFailed as error:
+            proven, self._found = None, f"not checked: {error}"
+        style = "" if proven is None else self._styles[0 if proven else 1]
+        self.query_one(".verdict", Static).update(Text(self._found, style))
+
+    def action_copy(self) -> None:
+        """Copy the statements and what was found."""
+        self._copy(f"{self._detail.text()}\n{self._found}")
+
+
+class ConfirmDialog(Dialog[bool]):
+    """A question with its effect, answered by y."""
+
+    DEFAULT_CSS = "ConfirmDialog > .box { border: round $error; max-width: 76; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "yes", "Do it"),
+        Binding("n", "close", "Leave it"),
+    ]
+
+    def __init__(self, title: str, effect: str) -> None:
+        super().__init__()
+        self._title = title
+        self._effect = effect
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = Text(self._title)
+            yield Static(Text(self._effect))
+            yield Static("y do it   n or Esc leave it", classes="keys")
+
+    def action_yes(self) -> None:
+        """Answer yes."""
+        self.dismiss(result=True)
+
+
+class AskDialog(Dialog[str]):
+    """A line of text to type."""
+
+    DEFAULT_CSS = "AskDialog > .box { max-width: 76; }"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Close")]
+
+    def __init__(self, title: str, hint: str, value: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._hint = hint
+        self._value = value
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="box") as box:
+            box.border_title = Text(self._title)
+            yield Input(value=self._value, placeholder=self._hint, compact=True)
+            yield Static("Enter go on   Esc leave it", classes="keys")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Answer with what was typed; nothing is no answer."""
+        self.dismiss(event.value.strip() or None)
+
+
+class ChoiceDialog(Dialog[str]):
+    """A choice by its key."""
+
+    DEFAULT_CSS = "ChoiceDialog > .box { max-width: 76; }"
+
+    def __init__(self, title: str, choices: Sequence[tuple[str, str, str]]) -> None:
+        """`choices`: key, words, answer."""
+        super().__init__()
+        self._title = title
+        self._choices = choices
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="box") as box:
+            box.border_title = Text(self._title)
+            text = Text()
+            for key, words, _ in self._choices:
+                text.append(f" {key} ", "bold reverse")
+                text.append(f" {words}\n")
+            text.rstrip()
+            yield Static(text)
+            yield Static("a key chooses   Esc leaves it", classes="keys")
+
+    def on_key(self, event: events.Key) -> None:
+        """Answer with what the key stands for."""
+        for key, _, answer in self._choices:
+            if event.character == key:
+                self.dismiss(answer)
+
+
+class HelpDialog(Dialog[None]):
+    """The keys, and what the signs say."""
+
+    DEFAULT_CSS = "HelpDialog .section { margin-left: 2; }"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,enter", "close", "Close", show=False),
+    ]
+
+    def __init__(
+        self, title: str, sections: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._sections = sections
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="box") as box:
+            box.border_title = Text(self._title)
+            for head, lines in self._sections:
+                yield Static(Text(head, "bold underline"))
+                yield Static(two_columns(lines), classes="section")
+            yield Static("Up and Down scroll   Esc back", classes="keys")

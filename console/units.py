@@ -1,0 +1,61 @@
+"""Numbers for people: durations, bytes, counts. Pure."""
+
+from typing import Final
+
+_BYTES: Final = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+_COUNTS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
+_TIMES: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
+
+
+def duration(ms: float | None) -> str:
+    """Return `37 ms`, `4.2 s`, `3 min`, `2 d`; a dash for None."""
+    if ms is None:
+        return "-"
+    for unit, name in _TIMES:
+        if ms >= 2 * unit:
+            return f"{ms / unit:.0f} {name}"
+    if ms >= 10_000:
+        return f"{ms / 1000:.0f} s"
+    if ms >= 1_000:
+        return f"{ms / 1000:.1f} s"
+    return f"{ms:.1f} ms" if 0 < ms < 10 else f"{ms:.0f} ms"
+
+
+def size(count: float | None) -> str:
+    """Return `512 B`, `1.5 MiB`; a dash for None."""
+    if count is None:
+        return "-"
+    for unit, name in _BYTES:
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count:.0f} B"
+
+
+def count(number: float | None) -> str:
+    """Return `9,876`, `12.3k`, `4.5M`; a dash for None."""
+    if number is None:
+        return "-"
+    for unit, name in _COUNTS:
+        if number >= 10_000 and number >= unit:
+            return f"{number / unit:.1f}{name}"
+    return f"{number:,.0f}"
+
+
+def clock(at_ms: int, offset_ms: int = 0) -> str:
+    """Return the UTC time of day of a Unix time, with milliseconds."""
+    ms = (at_ms + offset_ms) % 86_400_000
+    return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
+
+
+def plural(number: int, word: str) -> str:
+    """Return `1 vote`, `2 votes`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def listed(names: list[str], most: int = 4) -> str:
+    """Return `a`, `a and b`, `a, b and 3 more`."""
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return (
+        " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else ""
+    )

@@ -1,0 +1,110 @@
+"""A terminal without a window: runs the real console, types, reads the screen."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pyte
+import trio
+
+from integration.conftest import SETTLE_S
+
+KEYS = {"Enter": "\r", "Esc": "\x1b", "Tab": "\t", "Down": "\x1b[B"}
+READ_BYTES = 65_536
+END_S = 10.0
+
+
+class Terminal:
+    """One program in a terminal of a size."""
+
+    def __init__(self, process: subprocess.Popen[bytes], fd: int, columns: int, lines: int) -> None:
+        self._process = process
+        self._fd = fd
+        self._screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self._screen)
+        self._changed = trio.Event()
+
+    async def read_forever(self) -> None:
+        """Keep the screen as the program draws it, until it ends."""
+        while True:
+            await trio.lowlevel.wait_readable(self._fd)
+            try:
+                data = os.read(self._fd, READ_BYTES)
+            except OSError:  # how Linux says that the other end is closed
+                data = b""
+            if data:
+                self._stream.feed(data)
+            self._changed.set()
+            self._changed = trio.Event()
+            if not data:
+                return
+
+    @property
+    def text(self) -> str:
+        """What is on the screen."""
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    async def press(self, *keys: str) -> None:
+        """Type keys: characters, or names of KEYS."""
+        for key in keys:
+            os.write(self._fd, KEYS.get(key, key).encode())
+            await trio.lowlevel.checkpoint()
+
+    async def until(self, condition: Callable[[str], object]) -> str:
+        """Return the screen once it is as wanted."""
+        try:
+            with trio.fail_after(SETTLE_S):
+                while not condition(self.text):
+                    await self._changed.wait()
+        except trio.TooSlowError:
+            raise AssertionError(f"the screen stays\n{self.text}") from None
+        return self.text
+
+    async def until_text(self, *words: str) -> str:
+        """Return the screen once all of these words are on it."""
+        return await self.until(lambda text: all(word in text for word in words))
+
+    async def wait_ended(self) -> int:
+        """Return the exit code of the program."""
+        with trio.fail_after(END_S):
+            return await trio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
+
+
+@asynccontextmanager
+async def open_console(
+    *arguments: object, columns: int = 100, lines: int = 30
+) -> AsyncGenerator[Terminal]:
+    """Run creto-console; it is ended on the way out."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
+    process = subprocess.Popen(  # noqa: ASYNC220  a terminal is given to it, and read here
+        [sys.executable, "-c", "from console.main import main; main()", *map(str, arguments)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        env=environment | {"TERM": "xterm-256color", "PYTHONUTF8": "1"},
+    )
+    os.close(theirs)
+    try:
+        async with trio.open_nursery() as nursery:
+            terminal = Terminal(process, ours, columns, lines)
+            nursery.start_soon(terminal.read_forever)
+            yield terminal
+            nursery.cancel_scope.cancel()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(END_S)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(ours)

@@ -1,0 +1,316 @@
+"""The console attached to a socket: it waits, watches, loses, finds again, asks, and refuses."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from console.app import Options
+from console.replay import Recording
+from console.sockets import Place
+from cretonode.identifiers import ValidatorIndex
+from cretonode.operator.protocol import (
+    BAN_ADD,
+    BAN_REMOVE,
+    LOG_LEVEL,
+    STEP_DOWN,
+    STOP,
+    WALK,
+    Refusal,
+)
+from cretonode.operator.protocol_deltas import delta_of
+from cretonode.operator.protocol_fields import table_value
+from cretonode.operator.protocol_topics import VertexSnapshot
+from tests.console import examples
+from tests.console.pilots import Played, opened, screen_text
+from tests.console.scripted_node import ScriptedNode, listening, refuses, says
+
+
+def attached(
+    tmp_path: Path, test: Callable[[Played, ScriptedNode], Awaitable[None]], **options: object
+) -> None:
+    """Run a test on the console attached to a scripted node."""
+    path = tmp_path / "operator.sock"
+
+    async def play() -> None:
+        node = ScriptedNode()
+        async with (
+            listening(path, node),
+            opened(Options(places=(Place(path),), directory=tmp_path, **options)) as played,  # type: ignore
+        ):
+            await played.until_text(" LIVE ")
+            await test(played, node)
+
+    asyncio.run(play())
+
+
+def at(second: int) -> examples.Delta:
+    return delta_of(examples.changes_at(second), at_ms=examples.at(second), fresh=False)
+
+
+def test_it_waits_for_a_node_that_is_not_there_yet(tmp_path: Path) -> None:
+    path = tmp_path / "operator.sock"
+
+    async def play() -> None:
+        async with opened(Options(places=(Place(path),)), size=(160, 24)) as played:
+            text = await played.until_text("waiting for a node: no node listens at")
+            assert " WAITING " in text
+            async with listening(path, ScriptedNode()):
+                text = await played.until_text("LIVE")
+                assert "node0 on example" in text
+
+    asyncio.run(play())
+
+
+def test_deltas_move_the_picture_and_a_pause_holds_it(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.say(at(25))
+        await played.until_text("DEGRADED  node3 not reachable")
+        await played.press("p")
+        node.say(at(55))
+        await played.until(lambda: played.app.model.at_ms == examples.at(55))
+        text = await played.press("2", "1")
+        assert "DEGRADED  node3 not reachable" in text
+        assert "paused" in text
+        await played.press("p")
+        await played.until_text("STALLED  missing node2 (banned) and node3")
+
+    attached(tmp_path, test)
+
+
+def test_a_lost_node_is_said_with_the_age_of_the_picture_and_found_again(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.hang_up()
+        await played.until_text("trying again: the node closed the connection")
+        await played.until(lambda: node.attached == 2)
+        await played.until(lambda: "stale" not in screen_text(played.app))
+        await played.until_text("LIVE")
+
+    attached(tmp_path, test)
+
+
+def test_a_node_that_falls_silent_is_no_longer_called_live(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.silent = True
+        text = await played.until_text(" STALE ")
+        assert re.search(r"this node says nothing for \d+ s; before: live", text)
+        assert "more may fail" not in text
+        node.silent = False
+        await played.until_text(" LIVE ")
+
+    attached(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x00\x00\x00\x02\xff\xff", b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n\r\n"],
+    ids=["no CBOR", "too long", "another protocol"],
+)  # fmt: skip
+def test_bytes_that_no_node_says_end_the_connection_and_not_the_console(
+    tmp_path: Path, data: bytes
+) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.say_bytes(data)
+        await played.until(lambda: node.attached == 2)
+        await played.until_text("LIVE")
+
+    attached(tmp_path, test)
+
+
+def test_a_delta_that_breaks_the_protocol_ends_the_connection_and_not_the_console(
+    tmp_path: Path,
+) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.say(replace(at(3), topics={"status": 7}))
+        await played.until(lambda: node.attached == 2)
+        await played.until_text("LIVE")
+
+    attached(tmp_path, test)
+
+
+def test_an_older_node_and_a_refusal_are_said_in_the_nodes_words(tmp_path: Path) -> None:
+    path = tmp_path / "operator.sock"
+
+    async def play() -> None:
+        node = ScriptedNode()
+        node.hello = replace(node.hello, minor=1)
+        options = Options(places=(Place(path),))
+        async with listening(path, node), opened(options, size=(160, 24)) as played:
+            await played.until_text("speaks operator protocol 1.1, this console 1.2 or later")
+            node.answer = lambda _: [Refusal(reason="16 clients are attached already")]  # type: ignore
+            await played.until_text("16 clients are attached already")
+
+    asyncio.run(play())
+
+
+def test_nothing_is_changed_without_write(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        for keys in (("3", "b"), ("u",), ("L",), ("D",), ("X",)):
+            await played.press(*keys)
+        await played.until(lambda: len(played.told()) == 5)
+        assert set(played.told()) == {
+            "read-only: start creto-console with --write to change anything"
+        }
+        assert node.requests == []
+
+    attached(tmp_path, test)
+
+
+def test_a_ban_says_its_effect_before_it_is_done(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {BAN_ADD: says("this leaves 3 of 4 reachable")}
+        await played.press("3", "down", "b")
+        await played.until_text("Why ban node2?")
+        await played.press(*"slow", "enter")
+        await played.until_text("For how long is node2 banned?")
+        await played.press("enter")
+        await played.until_text("Ban node2?")
+        assert "this leaves 3 of 4 reachable" in screen_text(played.app)
+        assert [dict(r.arguments) for r in node.requests] == [
+            {"validator": "node2", "reason": "slow", "lasts_ms": 3_600_000, "dry_run": True}
+        ]
+        await played.press("n")
+        await played.pilot.pause()
+        assert len(node.requests) == 1
+
+    attached(tmp_path, test, write=True)
+
+
+@pytest.mark.parametrize(
+    ("keys", "command", "arguments"),
+    [
+        (("4", "down", "u"), BAN_REMOVE, {"validator": "node2"}),
+        (("D",), STEP_DOWN, {}),
+        (("X",), STOP, {}),
+    ],
+    ids=["unban", "step down", "stop"],
+)
+def test_what_is_confirmed_is_done_after_a_dry_run(
+    tmp_path: Path, keys: tuple[str, ...], command: str, arguments: dict[str, object]
+) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {command: says("the effect")}
+        await played.press(*keys)
+        await played.until_text("the effect")
+        await played.press("y")
+        await played.until(lambda: len(node.requests) == 2)
+        assert [r.command for r in node.requests] == [command] * 2
+        assert dict(node.requests[0].arguments) == {**arguments, "dry_run": True}
+        assert dict(node.requests[1].arguments) == arguments
+        await played.until(lambda: played.told() == ["the effect"])
+
+    attached(tmp_path, test, write=True)
+
+
+def test_a_log_level_is_chosen_by_its_key(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {LOG_LEVEL: says("would log from debug on")}
+        await played.press("L")
+        await played.until_text("Log from which level on?")
+        await played.press("d")
+        await played.until_text("would log from debug on")
+        assert node.requests[0].arguments["level"] == "debug"
+
+    attached(tmp_path, test, write=True)
+
+
+def test_a_refused_command_is_told_and_not_asked_again(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {STEP_DOWN: refuses("this node does not lead view 4")}
+        await played.press("D")
+        await played.until(lambda: played.told() == ["this node does not lead view 4"])
+        assert len(node.requests) == 1
+
+    attached(tmp_path, test, write=True)
+
+
+def test_words_of_the_node_are_shown_as_they_are_and_never_as_markup(tmp_path: Path) -> None:
+    """Names and log lines reach the screen from others: none of them may draw on it."""
+    words = "[bold]x[/nothing] [@click=app.quit]y[/]"
+
+    async def test(played: Played, node: ScriptedNode) -> None:
+        line = replace(examples.log_at(1)[0], event=words, text=words, peer=200, view=None)
+        line = replace(line, sequence=None)
+        vertex = replace(examples.vertices_at(1)[0], state="later", author=ValidatorIndex(99))
+        slot = replace(examples.slots_at(1)[0], prepares=bytes([77] * 9), commits=b"")
+        known = replace(
+            examples.changes_at(1), log=(line,), vertices=(vertex,), slots=(slot,),
+            validators=tuple(
+                replace(v, name=words) for v in examples.changes_at(0).validators or ()
+            ),
+        )  # fmt: skip
+        for number in range(1, 8):
+            said = played.app.model.deltas
+            node.say(delta_of(known, at_ms=examples.at(number), fresh=True))
+            await played.until(lambda before=said: played.app.model.deltas > before)
+            for _ in range(4 if number == 5 else 2):
+                await played.press(str(number), "v", "enter", "escape")
+        await played.press("enter")
+        await played.until_text(f" {words} ")
+        node.answers = {STEP_DOWN: refuses(words)}
+        await played.press("escape", "D")
+        await played.until(lambda: words in played.told())
+        await played.until_text(words[:20])
+        assert played.app.is_running
+
+    attached(tmp_path, test, write=True)
+
+
+def test_a_walk_is_the_nodes_own(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {WALK: says(table_value(VertexSnapshot, examples.vertices_at(7)))}
+        await played.press("5", "v", "enter", "d")
+        text = await played.until_text("as the node stores them")
+        assert "Descendants of" in text
+        assert node.requests[0].arguments["descendants"] is True
+
+    attached(tmp_path, test)
+
+
+def test_what_is_recorded_can_be_replayed(tmp_path: Path) -> None:
+    file = tmp_path / "kept.creto"
+
+    async def test(played: Played, node: ScriptedNode) -> None:
+        assert "recording" in screen_text(played.app)
+        for second in (1, 2):
+            node.say(at(second))
+        node.hang_up()
+        await played.until(lambda: node.attached == 2)
+        node.say(at(3))
+        await played.until(lambda: played.app.model.at_ms == examples.at(3))
+
+    attached(tmp_path, test, record=file)
+    recording = Recording(file)
+    list(recording.load())
+    assert list(dict.fromkeys(recording.times_ms)) == [examples.at(s) for s in range(4)]
+    model = recording.model_at(len(recording) - 1)
+    assert model.known.status == examples.changes_at(3).status
+    recording.close()
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_one_of_several_nodes_is_chosen_by_its_key(tmp_path: Path) -> None:
+    places = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        places.append(Place(tmp_path / name / "operator.sock"))
+
+    async def play() -> None:
+        nodes = [ScriptedNode(), ScriptedNode()]
+        nodes[1].hello = replace(nodes[1].hello, name="second", node_id=examples.IDS[1])
+        async with (
+            listening(places[0].socket, nodes[0]),
+            listening(places[1].socket, nodes[1]),
+            opened(Options(places=places)) as played,
+        ):
+            await played.until_text("Which node?")
+            await played.press("2")
+            await played.until_text("second on example")
+            await played.press("N")
+            await played.until_text("Which node?")
+            await played.press("1")
+            await played.until_text("node0 on example")
+
+    asyncio.run(play())

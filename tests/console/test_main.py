@@ -1,0 +1,84 @@
+"""The command line: what it refuses, and what it does without a screen."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from console.history import NoHistory, fetch
+from console.main import command
+from console.replay import Recording
+from cretonode.operator.protocol import HISTORY, Request, Response, encode_message
+from cretonode.operator.protocol_recording import HistoryPiece, history_value, recording_frame
+from tests.console import examples
+from tests.console.scripted_node import ScriptedNode, listening, refuses
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def test_help_names_what_there_is() -> None:
+    code, text = run("--help")
+    assert code == 0
+    for word in ("--socket", "--config", "--write", "--record", "--ascii", "replay", "history"):
+        assert word in text
+
+
+def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
+    assert run("--socket", tmp_path / "x.sock") == (
+        2, "creto-console needs a terminal; `cretonode status` does without one.\n"
+    )  # fmt: skip
+
+
+def test_a_file_that_exists_is_not_recorded_over(tmp_path: Path) -> None:
+    (tmp_path / "old.creto").write_text("precious")
+    code, text = run("--socket", tmp_path / "x.sock", "--record", tmp_path / "old.creto")
+    assert code == 2
+    assert "exists: name a new file" in text
+    code, text = run("history", "--socket", tmp_path / "x.sock", tmp_path / "old.creto")
+    assert code == 1
+    assert "File exists" in text
+    assert (tmp_path / "old.creto").read_text() == "precious"
+
+
+def test_a_recording_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert run("replay", tmp_path / "none.creto")[0] == 2
+
+
+def test_a_history_comes_in_pieces_and_can_be_replayed(tmp_path: Path) -> None:
+    frames = [recording_frame(encode_message(delta)) for delta in examples.deltas(5)]
+
+    def piece(request: Request) -> Response:
+        start = request.arguments.get("cursor", 0)
+        assert isinstance(start, int)
+        cursor = start + 2 if start + 2 < len(frames) else None
+        value = history_value(HistoryPiece(cursor=cursor, frames=b"".join(frames[start:][:2])))
+        return Response(id=request.id, ok=True, value=value)
+
+    async def play() -> int:
+        node = ScriptedNode()
+        node.answers = {HISTORY: piece}
+        async with listening(tmp_path / "x.sock", node):
+            return await fetch(tmp_path / "x.sock", tmp_path / "kept.creto", None, "test")
+
+    written = asyncio.run(play())
+    assert (tmp_path / "kept.creto").stat().st_size == written
+    recording = Recording(tmp_path / "kept.creto")
+    list(recording.load())
+    assert len(recording) == 5
+    recording.close()
+
+
+def test_without_a_history_no_file_is_left(tmp_path: Path) -> None:
+    async def play() -> None:
+        node = ScriptedNode()
+        node.answers = {HISTORY: refuses("this node keeps no history")}
+        async with listening(tmp_path / "x.sock", node):
+            await fetch(tmp_path / "x.sock", tmp_path / "kept.creto", 7, "test")
+
+    with pytest.raises(NoHistory, match="keeps no history"):
+        asyncio.run(play())
+    assert not (tmp_path / "kept.creto").exists()

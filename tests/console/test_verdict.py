@@ -1,0 +1,141 @@
+"""The verdict on made-up states: each row one change to a calm network."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from console.model import Model
+from console.verdict import STALL_MS, Standing, verdict_of
+from cretonode.operator.protocol_deltas import Changes
+from cretonode.operator.protocol_topics import Phase
+from tests.console import examples
+
+CALM = 5  # a second of the story
+NOW_MS = examples.at(CALM)
+
+
+def model(status: Mapping[str, object] | None = None, **known: object) -> Model:
+    found = Model()
+    found.begin(examples.HELLO)
+    for delta in examples.deltas(CALM + 1):
+        found.apply(delta)
+    changed = replace(examples.status_at(CALM), **(status or {}))
+    found.known = replace(found.known, status=(changed,), **known)
+    return found
+
+
+def without(*indexes: int) -> tuple[object, ...]:
+    return tuple(
+        replace(peer, connected=False) if peer.index in indexes else peer
+        for peer in examples.peers_at(CALM)
+    )
+
+
+def test_before_the_first_word_there_is_no_verdict() -> None:
+    assert verdict_of(Model(), 0).standing is Standing.WAITING
+
+
+def test_a_calm_network_is_live_and_says_how_many_may_fail() -> None:
+    verdict = verdict_of(model(), NOW_MS)
+    assert verdict.standing is Standing.LIVE
+    assert verdict.margin == "1 more may fail"
+    assert verdict.advice == ""
+
+
+DEGRADED: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
+    "one is not connected": ({}, {"peers": without(3)}, "node3 not reachable"),
+    "one is silent": (
+        {},
+        {"peers": tuple(replace(p, silence_ms=1_500.0) for p in examples.peers_at(CALM)[:1])},
+        "node1 not reachable",
+    ),
+    "the status alone knows it": ({"absent": b"\0\0\1\0"}, {}, "node2 not reachable"),
+    "one is banned": ({}, {"bans": (examples.BAN,)}, "node2 banned"),
+    "the view is not open": ({"view_open": False}, {}, "changing to view 3, leader node3"),
+    "this node is behind": ({"behind": 7}, {}, "catching up: 7 sequences behind"),
+    "this node has amnesia": ({"phase": Phase.AMNESIAC.value}, {}, "lost its vote journal"),
+    "the oldest vertex waits long": (
+        {"waiting_since_ms": NOW_MS - 3_000, "final_at_ms": None},
+        {},
+        "the oldest vertex waits 3.0 s",
+    ),
+    "the disk is almost full": (
+        {},
+        {"storage": (replace(examples.storage_at(CALM), free_bytes=1),)},
+        "the disk is almost full",
+    ),
+    "an alert of the node's own": ({}, {"alerts": examples.alerts_at(examples.LIED)}, "node2 con"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "known", "reason"), DEGRADED.values(), ids=DEGRADED)
+def test_what_is_not_right_though_finality_goes_on(
+    status: dict[str, object], known: dict[str, object], reason: str
+) -> None:
+    verdict = verdict_of(model(status, **known), NOW_MS)
+    assert verdict.standing is Standing.DEGRADED
+    assert reason in verdict.reason
+
+
+STALLED: dict[str, tuple[dict[str, object], dict[str, object], str, str]] = {
+    "no quorum": (
+        {},
+        {"peers": without(2, 3)},
+        "missing node2 and node3: 2 of 4 reachable, 3 needed",
+        "bring back 1 of node2 and node3",
+    ),
+    "no quorum for a banned one": (
+        {},
+        {"peers": without(2, 3), "bans": (examples.BAN,)},
+        "missing node2 (banned) and node3",
+        "bring back node3",
+    ),
+    "a quorum, and no votes": (
+        {"waiting_since_ms": NOW_MS - STALL_MS, "final_at_ms": NOW_MS - 60_000,
+         "phase": Phase.COMMIT.value, "awaits": b"\0\1\0\1", "votes_lacking": 1},
+        {},
+        "nothing final for 5 s: waits for 1 commit from node1 and node3",
+        "Phases (2)",
+    ),
+    "the node has halted": (
+        {"phase": Phase.HALTED.value, "reason": "a conflicting certificate"},
+        {},
+        "this node has halted: a conflicting certificate",
+        "keep its data",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "known", "reason", "advice"), STALLED.values(), ids=STALLED)
+def test_what_stops_finality_names_whom_it_waits_for_and_what_to_do(
+    status: dict[str, object], known: dict[str, object], reason: str, advice: str
+) -> None:
+    verdict = verdict_of(model(status, **known), NOW_MS)
+    assert verdict.standing is Standing.STALLED
+    assert reason in verdict.reason
+    assert advice in verdict.advice
+
+
+def test_something_that_waits_while_others_become_final_is_no_stall() -> None:
+    waits = {"waiting_since_ms": NOW_MS - 60_000, "final_at_ms": NOW_MS - 100}
+    assert verdict_of(model(waits), NOW_MS).standing is Standing.LIVE
+
+
+def test_the_story_goes_from_live_to_stalled() -> None:
+    found = Model()
+    standings = []
+    for delta in examples.deltas():
+        found.apply(delta)
+        standing = verdict_of(found, found.at_ms).standing
+        if not standings or standings[-1] is not standing:
+            standings.append(standing)
+    assert standings == [
+        Standing.LIVE, Standing.DEGRADED, Standing.LIVE, Standing.DEGRADED, Standing.STALLED
+    ]  # fmt: skip
+
+
+def test_another_node_on_the_same_socket_voids_what_was_known() -> None:
+    found = model()
+    found.begin(replace(examples.HELLO, node_id=examples.IDS[1]))
+    assert found.known == Changes()
