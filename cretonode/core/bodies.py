@@ -81,6 +81,11 @@ class Bodies:
         """What is asked for, or here and not handed on."""
         return self._window_bytes
 
+    @property
+    def is_busy(self) -> bool:
+        """True when `advance` may have something to do, now or later."""
+        return bool(self._order or self._requests or self._unasked)
+
     def lacks(self, vertex: VertexHash) -> bool:
         """True when `vertex` is certified and did not come yet."""
         body = self._by_hash.get(vertex)

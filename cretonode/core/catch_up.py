@@ -126,6 +126,9 @@ class CatchUp:
     def advance(self) -> None:
         """Ask for the next range and for vertices, or for the single anchor that lacks."""
         state = self.state
+        if self._is_idle():
+            state.behind = False
+            return
         self._review()
         if state.now_ms >= self._stuck_ms():
             self._begin_again()
@@ -145,12 +148,19 @@ class CatchUp:
 
     def next_deadline_ms(self) -> int:
         """When a peer has had its time, or one that failed may be asked again."""
+        if self._is_idle():
+            return NEVER_MS
         deadline_ms = min(self.bodies.next_deadline_ms(), self._stuck_ms())
         if self._asked is not None:
             deadline_ms = min(deadline_ms, self._asked.deadline_ms)
         if self.state.behind:
             deadline_ms = min(deadline_ms, self.suppliers.next_rested_ms() or NEVER_MS)
         return deadline_ms
+
+    def _is_idle(self) -> bool:
+        """True when nothing certified lacks and nothing is under way: the rule in good times."""
+        execution = self.execution
+        return not (execution.waiting or execution.proven or self._asked or self.bodies.is_busy)
 
     def _stuck_ms(self) -> int:
         """When what was handed on must have become final, if nothing else is under way."""

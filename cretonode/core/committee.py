@@ -3,7 +3,7 @@
 Source: Castro and Liskov, OSDI 1999 (PBFT), section 4; SPEC C2.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cretonode.core.messages import Position, genesis_position
@@ -111,23 +111,18 @@ class Committee:
     parameters: Parameters
     incarnations: tuple[Incarnation, ...]
     recoveries: tuple[Recovery, ...] = ()  # in their order; see core.recovery
+    faults: int = field(init=False, repr=False)  # f: how many malicious validators are survived
+    quorum: int = field(init=False, repr=False)  # q: how many votes make a certificate
 
     def __post_init__(self) -> None:
         problems = self.parameters.problems(self.size)
         if problems:
             raise ConfigError("; ".join(problems))
+        # Worked out once: every step asks for them several times.
+        object.__setattr__(self, "faults", faults_of(self.size))
+        object.__setattr__(self, "quorum", quorum_of(self.size, self.parameters.quorum_threshold))
         assert len(self.incarnations) == self.size, (self.incarnations, self.size)
         assert 2 * self.quorum - self.size > self.faults, "two quorums share an honest validator"
-
-    @property
-    def faults(self) -> int:
-        """f: how many malicious validators are survived."""
-        return faults_of(self.size)
-
-    @property
-    def quorum(self) -> int:
-        """q: how many votes make a certificate."""
-        return quorum_of(self.size, self.parameters.quorum_threshold)
 
     @property
     def origin(self) -> Position:

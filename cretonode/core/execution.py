@@ -64,6 +64,8 @@ class Execution:
 
     def advance(self) -> None:
         """Finalize up to the highest certificate whose anchor is here with all its ancestors."""
+        if not self.waiting and not self.proven:
+            return
         for sequence in sorted(self.waiting, reverse=True):
             anchor = self.state.graph.admitted.get(self.waiting[sequence].anchor)
             if anchor is not None:

@@ -41,6 +41,7 @@ class Ordering:
     # Of this view, before the restart: below it commits were said, of which none is known.
     committed_to: SequenceNumber = SequenceNumber(0)
     _future: dict[ValidatorIndex, deque[Vote]] = field(default_factory=dict)
+    _collected: SequenceNumber = SequenceNumber(0)  # nothing is kept of this one and below
 
     def on_vote(self, sender: ValidatorIndex, vote: Vote) -> None:
         """Count a vote of this view; keep one of a later view for when it opens."""
@@ -161,8 +162,10 @@ class Ordering:
 
     def advance(self) -> None:
         """Commit what is prepared, then accept what follows on the chain."""
-        self._collect()
-        for sequence in sorted(self.slots):
+        if self.state.final > self._collected:
+            self._collect()
+        due = [s for s, slot in self.slots.items() if slot.prepared and not slot.commit_said]
+        for sequence in sorted(due):
             self._try_commit(self.slots[sequence])
         if self.state.amnesiac or self.state.base is None or not self._on_base():
             return
@@ -171,7 +174,7 @@ class Ordering:
 
     def _collect(self) -> None:
         """Forget slots that are final: a commit certificate says all they said."""
-        final = self.state.final
+        final = self._collected = self.state.final
         for sequence in [s for s in self.slots if s <= final]:
             del self.slots[sequence]
         for sequence in [s for s in self.accepted if s <= final]:

@@ -25,6 +25,11 @@ class Patience:
     _behind_ms: int = NEVER_MS  # since when a certificate above the own final sequence waits
     _excused_ms: int = 0  # no wait counts from before: the time spent behind is taken off
 
+    @property
+    def is_stopped(self) -> bool:
+        """True while no wait counts, since this replica was behind when last seen."""
+        return self._behind_ms != NEVER_MS
+
     def timeout_ms(self) -> int:
         """Return the configured timeout, doubled for each view in a row that failed."""
         return self.state.timing.view_change_timeout_ms << self.failed_views
@@ -39,7 +44,8 @@ class Patience:
     def note_connected(self) -> None:
         """A full timeout starts when a quorum is connected again; earlier failures are void."""
         state = self.state
-        if len(state.connected | {state.me}) < state.committee.quorum:
+        others = len(state.connected) - (state.me in state.connected)
+        if others + 1 < state.committee.quorum:
             self._connected_ms = NEVER_MS
         elif self._connected_ms == NEVER_MS:
             self._connected_ms = state.now_ms

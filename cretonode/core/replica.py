@@ -131,6 +131,18 @@ class Replica:
         # An anchor is the highest vertex that its sequence finalized.
         for vertex in sorted((*restored.recent, restored.final), key=lambda vertex: vertex.height):
             self.execution.anchors[vertex.finalized_by] = vertex.hash
+        self._advances = (
+            self.views.advance,
+            self.amnesia.advance,
+            self.execution.advance,
+            self.ordering.advance,
+            self.execution.advance,
+            self.proposer.advance,
+            self.catch_up.advance,
+            self.intake.advance,
+            self.retransmission.advance,
+            self.detector.advance,
+        )
         self._restored = restored
 
     def start(self, now_ms: int) -> list[Effect]:
@@ -277,28 +289,18 @@ class Replica:
 
     def _settle(self) -> list[Effect]:
         """Let every part do what has become possible; return the effects of this step."""
-        before = self.state.final
-        for advance in (
-            self.views.advance,
-            self.amnesia.advance,
-            self.execution.advance,
-            self.ordering.advance,
-            self.execution.advance,
-            self.proposer.advance,
-            self.catch_up.advance,
-            self.intake.advance,
-            self.retransmission.advance,
-            self.detector.advance,
-        ):
-            if not self.state.halted:
+        state = self.state
+        before = state.final
+        for advance in self._advances:
+            if not state.halted:
                 advance()
-        effects = self.detector.judge(self.state.effects)
-        self.state.effects = []
-        self.views.settled(progressed=self.state.final > before)
-        if self.state.amnesiac:
+        effects = self.detector.judge(state.effects) if state.effects else []
+        state.effects = []
+        self.views.settled(progressed=state.final > before)
+        if state.amnesiac:
             assert all(isinstance(e.statement, Rejoin) for e in effects if isinstance(e, Say))
-        interval = self.state.committee.parameters.checkpoint_interval
-        if self.state.final // interval > before // interval or any(
+        interval = state.committee.parameters.checkpoint_interval
+        if state.final // interval > before // interval or any(
             isinstance(effect, Stable) for effect in effects
         ):
             self._forget()

@@ -43,6 +43,9 @@ class Retransmission:
 
     def advance(self) -> None:
         """Send a status to everybody when one is due."""
+        timing = self.state.timing
+        if self.state.now_ms < self._sent_ms + min(timing.status_interval_ms, timing.heartbeat_ms):
+            return  # whatever is unfinished
         if self.state.now_ms >= self.next_deadline_ms():
             self._sent_ms = self.state.now_ms
             status = self.status()

@@ -67,7 +67,7 @@ class State:
     chain: Chain  # ordering extends it, execution finalizes it
     dedup: Dedup  # execution
     log: MerkleLog  # execution
-    view: View  # views
+    view: View  # views, by `enter`
     base: Position | None  # views; None while the view is not open
     high: PrepareCertificate | None  # raise_high
     low: SequenceNumber  # checkpoints
@@ -82,14 +82,17 @@ class State:
     connected: set[ValidatorIndex] = field(default_factory=set)
     pace: Pace = field(init=False)  # ordering and execution measure, views judges
     effects: list[Effect] = field(default_factory=list)
+    leader: ValidatorIndex = field(init=False)  # of the view this replica is in
 
     def __post_init__(self) -> None:
+        self.leader = self.committee.leader_of(self.view)
         self.pace = Pace(self.committee, self.me, self.view)
 
-    @property
-    def leader(self) -> ValidatorIndex:
-        """The leader of the view this replica is in."""
-        return self.committee.leader_of(self.view)
+    def enter(self, view: View) -> None:
+        """Be in `view`, which is not open yet."""
+        self.view = view
+        self.base = None
+        self.leader = self.committee.leader_of(view)
 
     @property
     def leads(self) -> bool:

@@ -35,6 +35,7 @@ class Views:
     patience: Patience = field(init=False)
     loners: Loners = field(init=False)
     view_changes: dict[ValidatorIndex, ViewChange] = field(default_factory=dict)
+    _views_heard: tuple[View, View] = (View(-1), View(-1))  # in these: the highest, the (f+1)-th
     new_view: NewView | None = None  # of the current view
     entered_ms: int = 0
     started_ms: int = 0
@@ -42,6 +43,7 @@ class Views:
     _quorum_left_ms: int = NEVER_MS  # when q validators were first known to be in this view change
     _silent: set[ValidatorIndex] = field(default_factory=set)
     _suspects: dict[ValidatorIndex, tuple[View, int]] = field(default_factory=dict)
+    _suspected_view: View = View(-1)  # the highest that anybody suspected the leader of
     _suspected_at_ms: int = -NEVER_MS
 
     def __post_init__(self) -> None:
@@ -84,6 +86,9 @@ class Views:
                 self.state.emit(Accuse(message.author, known, message))
             return
         self.view_changes[message.author] = message
+        views = sorted((heard.view for heard in self.view_changes.values()), reverse=True)
+        faults = self.state.committee.faults
+        self._views_heard = (views[0], views[faults] if len(views) > faults else View(-1))
         self.loners.on_view_change(message)
 
     def on_new_view(self, message: NewView) -> None:
@@ -113,6 +118,7 @@ class Views:
     def on_suspect(self, message: Suspect) -> None:
         """Note that the author would leave the view."""
         self._suspects[message.author] = (message.view, self.state.now_ms)
+        self._suspected_view = max(self._suspected_view, message.view)
 
     def on_silent(self, peer: ValidatorIndex) -> None:
         """Note that nothing comes from `peer`."""
@@ -144,7 +150,9 @@ class Views:
 
     def settled(self, *, progressed: bool) -> None:
         """Take note of what came of the step."""
-        self.patience.note_behind(self._waiting_since_ms, behind=self._is_behind())
+        behind = self._is_behind()
+        if behind or self.patience.is_stopped:
+            self.patience.note_behind(self._waiting_since_ms, behind=behind)
         if progressed:
             self.patience.progressed()
 
@@ -181,7 +189,7 @@ class Views:
             return "suspect"
         if self._leader_left():
             return "leader left"
-        if state.leader in state.equivocators - {state.me}:
+        if state.leader in state.equivocators and state.leader != state.me:
             return "equivocation"
         if state.now_ms >= self._deadline_ms():
             self.patience.failed()
@@ -213,8 +221,7 @@ class Views:
         assert view > state.view, (view, state.view)
         if view == state.view + 1:
             self._count_loners(cause)
-        state.view = view
-        state.base = None
+        state.enter(view)
         self.new_view = None
         self.entered_ms = state.now_ms
         self._quorum_left_ms = NEVER_MS
@@ -227,12 +234,9 @@ class Views:
 
     def _join(self) -> None:
         """Go to the (f+1)-th highest view heard: at least one honest validator is there."""
-        state = self.state
-        if not self.view_changes:
-            return
-        views = sorted((message.view for message in self.view_changes.values()), reverse=True)
-        if len(views) > state.committee.faults and views[state.committee.faults] > state.view:
-            self._leave(views[state.committee.faults], "joined")
+        _, shared = self._views_heard
+        if shared > self.state.view:
+            self._leave(shared, "joined")
 
     def _note_quorum_left(self) -> None:
         """Time a view change only once q are in it, so that a minority does not run away."""
@@ -292,6 +296,8 @@ class Views:
         opened = self.state.base is not None or self._quorum_left_ms != NEVER_MS
         if opened and self.state.is_amnesiac(self.state.leader):
             return True  # it will say nothing more here
+        if self._views_heard[0] <= self.state.view:
+            return False
         message = self.view_changes.get(self.state.leader)
         return message is not None and message.view > self.state.view
 
@@ -302,7 +308,7 @@ class Views:
 
     def _suspicions(self) -> int:
         state = self.state
-        if not self._suspects and not self.view_changes:
+        if self._suspected_view < state.view and self._views_heard[0] <= state.view:
             return 0
         expired = state.now_ms - 2 * state.timing.suspect_ms
         doubters = {a for a, (v, at) in self._suspects.items() if v == state.view and at > expired}

@@ -13,7 +13,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from cretonode.core import amnesia, certificate
-from cretonode.core.committee import Committee, quorum_of
+from cretonode.core.committee import Committee, faults_of, quorum_of
 from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Persist, Say
 from cretonode.core.events import Batch
@@ -57,9 +57,12 @@ def all_of(*patches: AbstractContextManager[Any]) -> Iterator[None]:
 
 def quorum_one_short() -> Planted:
     """A certificate of q - 1 votes."""
-    short = property(lambda self: max(1, quorum_of(self.size) - 1))
-    unchecked = patch.object(Committee, "__post_init__", lambda self: None)
-    return all_of(unchecked, patch.object(Committee, "quorum", short))
+
+    def unchecked(self: Committee) -> None:
+        object.__setattr__(self, "faults", faults_of(self.size))
+        object.__setattr__(self, "quorum", max(1, quorum_of(self.size) - 1))
+
+    return all_of(patch.object(Committee, "__post_init__", unchecked))
 
 
 def prepares_across_views() -> Planted:
