@@ -144,6 +144,8 @@ class Intake:
 
     def advance(self) -> None:
         """Ask for what is overdue: who named it first, then everybody else in turn."""
+        if not self._wants:
+            return
         state = self.state
         due: dict[ValidatorIndex, list[VertexHash]] = {}
         for vertex, want in self._wants.items():
@@ -163,7 +165,9 @@ class Intake:
 
     def next_deadline_ms(self) -> int:
         """When `advance` has something to do."""
-        return min((want.ask_at_ms for want in self._wants.values()), default=NEVER_MS)
+        if not self._wants:
+            return NEVER_MS
+        return min(want.ask_at_ms for want in self._wants.values())
 
     def oldest_ms(self) -> int | None:
         """Since when some author has waited for one of its vertices to become final.

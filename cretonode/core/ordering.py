@@ -165,7 +165,7 @@ class Ordering:
         if self.state.final > self._collected:
             self._collect()
         due = [s for s, slot in self.slots.items() if slot.prepared and not slot.commit_said]
-        for sequence in sorted(due):
+        for sequence in sorted(due) if due else ():
             self._try_commit(self.slots[sequence])
         if self.state.amnesiac or self.state.base is None or not self._on_base():
             return
@@ -245,6 +245,8 @@ class Ordering:
         sequence = SequenceNumber(state.chain.top.sequence + 1)
         promised = self.accepted.get(sequence)
         slot = self.slots.get(sequence)
+        if promised is None and slot is None:
+            return False
         certified = slot.certified() if slot is not None else None
         proposal = slot.pre_prepare if slot is not None else None
         named = promised or certified or (proposal.anchor if proposal is not None else None)

@@ -34,9 +34,9 @@ class Patience:
         """Return the configured timeout, doubled for each view in a row that failed."""
         return self.state.timing.view_change_timeout_ms << self.failed_views
 
-    def deadline_ms(self, since_ms: int | None, timeout_ms: int, *, behind: bool) -> int:
+    def deadline_ms(self, since_ms: int | None, timeout_ms: int) -> int:
         """Return when a wait that began at `since_ms` has been too long; None: nothing waits."""
-        if since_ms is None or behind or self._behind_ms != NEVER_MS:
+        if since_ms is None or self.is_stopped:
             return NEVER_MS
         began_ms = max(since_ms, self._shortened_ms, self._connected_ms, self._excused_ms)
         return min(began_ms + timeout_ms, NEVER_MS)

@@ -297,13 +297,14 @@ class Replica:
         effects = self.detector.judge(state.effects) if state.effects else []
         state.effects = []
         self.views.settled(progressed=state.final > before)
-        if state.amnesiac:
-            assert all(isinstance(e.statement, Rejoin) for e in effects if isinstance(e, Say))
-        interval = state.committee.parameters.checkpoint_interval
-        if state.final // interval > before // interval or any(
-            isinstance(effect, Stable) for effect in effects
-        ):
-            self._forget()
+        if effects:
+            if state.amnesiac:
+                assert all(isinstance(e.statement, Rejoin) for e in effects if isinstance(e, Say))
+            interval = state.committee.parameters.checkpoint_interval
+            if state.final // interval > before // interval or any(
+                isinstance(effect, Stable) for effect in effects
+            ):
+                self._forget()
         return effects
 
     def _forget(self) -> None:

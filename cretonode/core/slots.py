@@ -52,7 +52,7 @@ class Slot:
 
     def try_prepared(self, committee: Committee, anchor: VertexHash) -> bool:
         """Make the prepare certificate when q votes name `anchor`. True when it is new."""
-        if self.prepared is not None:
+        if self.prepared is not None or len(self.prepares) + 1 < committee.quorum:
             return False
         signed = {a: vote.signature for a, vote in self.prepares.items() if vote.anchor == anchor}
         proposal = self.pre_prepare
@@ -71,7 +71,7 @@ class Slot:
 
     def try_committed(self, committee: Committee, vote: Commit) -> bool:
         """Make the commit certificate when q commits equal `vote`. True when it is new."""
-        if self.committed is not None:
+        if self.committed is not None or len(self.commits) < committee.quorum:
             return False
         signed = {
             author: commit.signature

@@ -185,7 +185,8 @@ class Views:
         state = self.state
         if state.base is None and self._quorum_left_ms == NEVER_MS:
             return None
-        if self._suspicions() >= self._suspicions_needed():
+        suspicions = self._suspicions()
+        if suspicions and suspicions >= self._suspicions_needed():
             return "suspect"
         if self._leader_left():
             return "leader left"
@@ -274,8 +275,10 @@ class Views:
 
     def _deadline_ms(self) -> int:
         """When this view has failed: nothing opened it, or something known is not final."""
+        if self._is_behind() or self.patience.is_stopped:
+            return NEVER_MS
         since_ms = self._waiting_since_ms()
-        return self.patience.deadline_ms(since_ms, self._timeout_ms(), behind=self._is_behind())
+        return self.patience.deadline_ms(since_ms, self._timeout_ms())
 
     def _waiting_since_ms(self) -> int | None:
         """Since when the leader owes something; None: it owes nothing."""
@@ -293,13 +296,14 @@ class Views:
 
     def _leader_left(self) -> bool:
         """True when the leader of this view itself gave it up, or does not know its own words."""
-        opened = self.state.base is not None or self._quorum_left_ms != NEVER_MS
-        if opened and self.state.is_amnesiac(self.state.leader):
+        state = self.state
+        opened = state.base is not None or self._quorum_left_ms != NEVER_MS
+        if opened and state.amnesiacs and state.is_amnesiac(state.leader):
             return True  # it will say nothing more here
-        if self._views_heard[0] <= self.state.view:
+        if self._views_heard[0] <= state.view:
             return False
-        message = self.view_changes.get(self.state.leader)
-        return message is not None and message.view > self.state.view
+        message = self.view_changes.get(state.leader)
+        return message is not None and message.view > state.view
 
     def _suspicions_needed(self) -> int:
         """One flaky link must not move everybody, one dead leader must."""

@@ -177,7 +177,7 @@ class World(Network):
         if node.fuse is not None and self._burns(node, "before the journal"):
             return
         effects = [
-            replace(effect, statement=self.sign_as(node.me, effect.statement))
+            Say(self.sign_as(node.me, effect.statement), effect.to)
             if isinstance(effect, Say)
             else effect
             for effect in effects
