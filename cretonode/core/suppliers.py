@@ -160,4 +160,7 @@ class Suppliers:
         )
 
     def _record(self, peer: ValidatorIndex) -> Record:
-        return self._records.setdefault(peer, Record())
+        record = self._records.get(peer)
+        if record is None:
+            record = self._records[peer] = Record()
+        return record

@@ -11,7 +11,7 @@ from functools import partial
 
 from cretonode.core.events import PeerSilent, Received, StepDown
 from cretonode.core.messages import Suspect, VertexMessage
-from cretonode.core.records import fold
+from cretonode.core.records import AmnesiaBegun, AmnesiaEnded
 from cretonode.dag.payload import each_id
 from cretonode.identifiers import TransactionId, ValidatorIndex
 from tests.simulation.marks import mark
@@ -45,7 +45,10 @@ def forget_acknowledged(world: World, node: Node, lost: Iterable[VertexMessage])
 
 def is_amnesiac(node: Node) -> bool:
     """True when the node's journal says so, whether it runs or not."""
-    return fold(node.disk.journal).amnesia is not None
+    for record in reversed(node.disk.journal):
+        if isinstance(record, AmnesiaBegun | AmnesiaEnded):
+            return isinstance(record, AmnesiaBegun)
+    return False
 
 
 @dataclass(slots=True)

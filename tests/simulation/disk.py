@@ -305,6 +305,8 @@ def final_of(vertex: Vertex, finalized_by: SequenceNumber) -> FinalVertex:
 
 
 def executed_ids(slot: Finalize) -> bytes:
+    if not any(slot.skipped):
+        return b"".join(slot.transaction_ids)
     return b"".join(
         id_
         for ids, skipped in zip(slot.transaction_ids, slot.skipped, strict=True)
