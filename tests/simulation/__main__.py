@@ -15,7 +15,7 @@ from statistics import median
 from time import perf_counter
 
 from tests.simulation import marks, real_world, twins
-from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.byzantine import EVERY
 from tests.simulation.gate import CATCH_WITHIN, search_all
 from tests.simulation.scenario import (
     STEPS_MIN,
@@ -197,7 +197,7 @@ def report(outcomes: Sequence[Outcome], wall_s: float, *, steps: int) -> bool:
     if short:
         complaints.append(f"too short or without view changes: seeds {short}")
     if len(outcomes) >= LONG:
-        complaints += [f"never acted: {name}" for name in BEHAVIOURS if not acts[name]]
+        complaints += [f"never acted: {name}" for name in EVERY if not acts[name]]
         complaints += [f"never fired: {name}" for name in silent]
     for complaint in complaints:
         print(f"FAILED: {complaint}")

@@ -35,6 +35,7 @@ class Faults:
     mean_ms: int = 0  # between faults, in a storm
     weights: dict[str, int] = field(default_factory=dict)
     over: bool = False
+    spared_until_ms: int = START_MS  # nothing new goes wrong before
     _calm_until_ms: int = START_MS
     _storm_until_ms: int = START_MS
 
@@ -70,6 +71,9 @@ class Faults:
     def _storm(self) -> None:
         """Let one fault happen; after a storm of them, be calm for a while."""
         rng, now_ms = self.rng, self.world.now_ms
+        if now_ms < self.spared_until_ms:
+            self._later(self.mean_ms, self._storm)
+            return
         if now_ms >= self._storm_until_ms:
             calm_ms = rng.choice((500, 2_000, 5_000))
             self._storm_until_ms = now_ms + calm_ms + rng.choice((1_000, 3_000, 8_000))
@@ -84,6 +88,9 @@ class Faults:
     def _depose(self) -> None:
         """Take the leader that most honest nodes follow out of the way, in one way or another."""
         rng, world = self.rng, self.world
+        if world.now_ms < self.spared_until_ms:
+            self._later(1_000, self._depose)
+            return
         views = sorted(n.replica.state.view for n in world.nodes if n.honest and n.replica)
         if views:
             leader = world.committee.leader_of(views[len(views) // 2])

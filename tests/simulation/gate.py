@@ -19,16 +19,19 @@ class Catch:
 
 
 def catch(name: str, seeds: range | tuple[int, ...]) -> Catch | None:
-    """Return the first of `seeds` that finds the bug called `name`."""
+    """Return the first of `seeds` in which an oracle finds the bug called `name`.
+
+    A run that breaks in another way has found nothing: any nonsense does that.
+    """
     mutation = MUTATIONS[name]
     wish = Wish(faults=mutation.faults)
     if mutation.liar is not None:
         wish = replace(wish, size=4, liars=(mutation.liar,))
     with mutation.plant():
         for seed in seeds:
-            violation = play(seed, Scenario(seed, wish)).violation
-            if violation is not None:
-                return Catch(seed, violation)
+            outcome = play(seed, Scenario(seed, wish))
+            if outcome.violation is not None and outcome.is_finding:
+                return Catch(seed, outcome.violation)
     return None
 
 

@@ -18,13 +18,13 @@ from cretonode.identifiers import (
 )
 from tests.simulation import marks
 from tests.simulation.amnesia import SALT, EarlyReturn
-from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.byzantine import EVERY
 from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
-from tests.simulation.byzantine.rejoining import REJOINING
 from tests.simulation.clockwork import START_MS
 from tests.simulation.faults import Faults
 from tests.simulation.nodes import Node
 from tests.simulation.oracles import Oracles, Violation
+from tests.simulation.schemes import SecondBase, SlowTurns
 from tests.simulation.world import World
 
 STEPS_MIN = 20_000
@@ -40,6 +40,7 @@ class Outcome:
 
     seed: int
     violation: str | None
+    is_finding: bool  # an oracle said so; else the run itself broke
     steps: int
     simulated_ms: int
     sequences: int
@@ -105,7 +106,7 @@ class Scenario:
         faults = faults_of(self.size)
         self.twins = faults if mode == "twins" and wish.liars is None else 0
         # By turns, so that a run of some length meets every one.
-        names = sorted(BEHAVIOURS)
+        names = sorted(EVERY)
         drawn = tuple(names[(seed + 5 * i) % len(names)] for i in range(faults))
         self.liars = wish.liars or (drawn if mode == "liars" else ())
         malicious = self.twins + len(self.liars)
@@ -127,15 +128,25 @@ class Scenario:
         self.load_ms = self.rng.choice((20, 50, 200))
         world.later(0, self._load)
         self.faults.begin()
-        for name, node in self.behaving:
-            if name == "attests low":
-                lost = random.Random(self.seed ^ SALT)
-                EarlyReturn(world, lost, node.me, lambda: self.faults.over).plan()
+        self._scheme()
         world.run_until(START_MS + STORM_MS_MAX, self._has_seen_enough)
         self._heal()
         settled = world.run_until(world.now_ms + HEALED_MS_MAX, self._settled)
         if not settled:
             raise Violation(f"not settled {HEALED_MS_MAX} ms after healing: {self._standing()}")
+
+    def _scheme(self) -> None:
+        """Let happen what some liars wait for."""
+        lost = random.Random(self.seed ^ SALT)
+        names = {name for name, _ in self.behaving}
+        for name, node in self.behaving:
+            # An amnesiac beside liars that do worse would be one fault too many.
+            if name == "attests low" and names == {name}:
+                EarlyReturn(self.world, lost, node.me, lambda: self.faults.over).plan()
+            elif name == "base to one" and self.size == SecondBase.SIZE:
+                SecondBase(self.world, lost, node, lambda: self.faults.over).plan()
+            elif name == "leads slowly":
+                SlowTurns(self.world, self.faults, node).plan()
 
     def _has_seen_enough(self) -> bool:
         changes = self.wish.view_changes if self.size > 2 else 0
@@ -193,7 +204,7 @@ class Scenario:
             rng=random.Random(self.rng.getrandbits(32)),
             timeout_ms=world.timing.view_change_timeout_ms,
         )
-        return (BEHAVIOURS | REJOINING)[name](setting)
+        return EVERY[name](setting)
 
     # --- load
 
@@ -287,13 +298,13 @@ def play(seed: int, scenario: Scenario | None = None, *, traced: bool = False) -
     scenario = scenario or Scenario(seed)
     world = scenario.world
     world.trace = [] if traced else None
-    violation = None
+    violation, is_finding = None, False
     collects = gc.isenabled()
     gc.disable()  # a world is one heap that dies as a whole
     try:
         scenario.run()
     except Violation as error:
-        violation = str(error)
+        violation, is_finding = str(error), True
     except Exception as error:  # a bug is a violation too: the seed must be named
         violation = f"{type(error).__name__}: {error} at {_place(error)}"
     if collects:
@@ -301,6 +312,7 @@ def play(seed: int, scenario: Scenario | None = None, *, traced: bool = False) -
     return Outcome(
         seed=seed,
         violation=violation,
+        is_finding=is_finding,
         steps=world.steps,
         simulated_ms=world.now_ms - START_MS,
         sequences=len(world.oracles.order),

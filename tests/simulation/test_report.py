@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation import marks
 from tests.simulation.__main__ import LONG, command_of, report
-from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.byzantine import EVERY
 from tests.simulation.scenario import STEPS_MIN, VIEW_CHANGES_MIN, Outcome
 
 
@@ -46,6 +46,7 @@ def outcome(seed: int, *, steps: int = STEPS_MIN, without: str = "") -> Outcome:
     return Outcome(
         seed=seed,
         violation=None,
+        is_finding=False,
         steps=steps,
         simulated_ms=1_000,
         sequences=10,
@@ -54,6 +55,6 @@ def outcome(seed: int, *, steps: int = STEPS_MIN, without: str = "") -> Outcome:
         cpu_s=0.5,
         trace_hash="",
         trace=(),
-        acts={name: 1 for name in BEHAVIOURS if name != without},
+        acts={name: 1 for name in EVERY if name != without},
         marks={name: 1 for name in marks.EXPECTED if name != without},
     )

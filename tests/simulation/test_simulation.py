@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation import marks
-from tests.simulation.byzantine import BEHAVIOURS
+from tests.simulation.byzantine import EVERY
 from tests.simulation.faults import KINDS
 from tests.simulation.scenario import STEPS_MIN, VIEW_CHANGES_MIN, Scenario, Wish, play
 
@@ -43,7 +43,7 @@ def test_committees_without_faults_to_spare_settle(size: int) -> None:
     assert outcome.sequences > 0
 
 
-@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+@pytest.mark.parametrize("behaviour", EVERY)
 def test_one_liar_of_four_breaks_nothing(behaviour: str) -> None:
     """SPEC C3, B1-B5: safe whatever f validators say, and alive while they go on."""
     wish = Wish(size=4, liars=(behaviour,), steps=SHORT)

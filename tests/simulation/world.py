@@ -151,8 +151,10 @@ class World(Network):
                 if batch is not None:
                     effects += self._step(node, replica, batch)
         except (AssertionError, KeyError) as error:
+            if node.honest and isinstance(error, AssertionError):
+                raise Violation(f"the core of {node.name} asserts: {error}") from error
             if node.honest:
-                raise Violation(f"{node.name}: {type(error).__name__} {error}") from error
+                raise
             self._undo(node)  # its core does not stand what it did
             return
         self._perform(node, effects)

@@ -5,6 +5,7 @@ from typing import Final
 from tests.simulation.byzantine.behaviour import Behaviour
 from tests.simulation.byzantine.catch_up import LiesInRanges, Stalls, Trickles
 from tests.simulation.byzantine.changing_views import (
+    BaseToOne,
     ForgesCertificates,
     Forgets,
     HidesCertificate,
@@ -16,10 +17,12 @@ from tests.simulation.byzantine.helping import LiesAboutHeight
 from tests.simulation.byzantine.leading import (
     Censors,
     CertificateToOne,
+    LeadsSlowly,
     NamesWrongParent,
     ProposesLate,
     SplitsAnchors,
 )
+from tests.simulation.byzantine.rejoining import AsksToRejoin, AttestsLow
 from tests.simulation.byzantine.vertices import LacksParents, TwoVertices
 from tests.simulation.byzantine.voting import EchoesVotes, VotesTwice
 
@@ -46,3 +49,12 @@ BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "stalls": Stalls,
     "trickles": Trickles,
 }
+# These wait for what only a world can bring about (`schemes`), or for faults that are never drawn
+# beside a liar in real processes.
+SCHEMING: Final[dict[str, type[Behaviour]]] = {
+    "attests low": AttestsLow,
+    "asks to rejoin": AsksToRejoin,
+    "base to one": BaseToOne,
+    "leads slowly": LeadsSlowly,
+}
+EVERY: Final[dict[str, type[Behaviour]]] = BEHAVIOURS | SCHEMING

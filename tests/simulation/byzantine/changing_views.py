@@ -241,3 +241,20 @@ class TwoBases(HidesCertificate):
                 author=self.me,
             )
         )
+
+
+class BaseToOne(Behaviour):
+    """Opens a view on two bases, one of them for a single validator.
+
+    What it takes happens in `schemes.SecondBase`; all this liar does is to overlook anchors that
+    the one was made to prepare, so that it builds on what all others have.
+    """
+
+    overlooked: ValidatorIndex | None = None  # whose anchors
+
+    def hears(self, sender: ValidatorIndex, message: Message, now_ms: int) -> bool:
+        """Overlook."""
+        heard = super().hears(sender, message, now_ms)
+        if isinstance(message, VertexMessage) and message.author == self.overlooked:
+            return heard and not message.vertex.is_anchor
+        return heard

@@ -132,6 +132,10 @@ class ProposesLate(Behaviour):
         return [] if held else super().sends(peer, message)
 
 
+class LeadsSlowly(Behaviour):
+    """Leads so slowly that only its pace gives it away, as `schemes.SlowTurns` makes it do."""
+
+
 class Censors(Behaviour):
     """Never hears of one author's vertices while it leads; some do not talk to it either."""
 

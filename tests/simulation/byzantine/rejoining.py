@@ -42,9 +42,3 @@ class AsksToRejoin(Behaviour):
     def deadline_ms(self) -> int:
         """Never rest."""
         return min(super().deadline_ms(), self._asked_ms + INTERVAL_MS)
-
-
-REJOINING: Final[dict[str, type[Behaviour]]] = {
-    "attests low": AttestsLow,
-    "asks to rejoin": AsksToRejoin,
-}
