@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cretonode.core.committee import Committee
-from cretonode.core.effects import Effect, Finalize, Persist, Retake, Say, Stable, Store
+from cretonode.core.effects import Accuse, Effect, Finalize, Persist, Retake, Say, Stable, Store
+from cretonode.core.evidence import Subject, evidence_of, subject_of
 from cretonode.core.merkle_log import MerkleLog
 from cretonode.core.messages import (
     UNSIGNED,
@@ -18,6 +19,7 @@ from cretonode.core.messages import (
     CheckpointCertificate,
     Commit,
     CommitCertificate,
+    Evidence,
     NewView,
     Prepare,
     PrePrepare,
@@ -67,6 +69,7 @@ class Tables:
     sequences: dict[SequenceNumber, Finalize] = field(default_factory=dict)
     retakes: dict[VertexHash, Retake] = field(default_factory=dict)
     checkpoints: dict[SequenceNumber, CheckpointCertificate] = field(default_factory=dict)
+    evidence: dict[tuple[ValidatorIndex, Subject], Evidence] = field(default_factory=dict)
 
     def apply(self, effect: Effect | Retaken) -> None:
         match effect:
@@ -79,6 +82,10 @@ class Tables:
                 for vertex in effect.vertices:
                     self.final[vertex.hash] = final_of(vertex, effect.sequence)
                 self.retakes.update({retake.vertex: retake for retake in effect.retakes})
+            case Accuse(first=first, second=second):
+                evidence = evidence_of(first, second)
+                assert evidence is not None, "the core accuses on evidence alone"
+                self.evidence[evidence.author, subject_of(evidence)] = evidence
             case Retaken(vertex):
                 self.retakes.pop(vertex, None)
 
@@ -117,6 +124,8 @@ class Disk:
                 case Store() | Finalize() | Stable():
                     self._operate(effect)
                     owed = True
+                case Accuse():
+                    self._operate(effect)
         return owed
 
     def delete_retake(self, vertex: VertexHash) -> None:
@@ -257,6 +266,7 @@ class Disk:
             executed=executed,
             log=log,
             certificate=self._highest_certificate(),
+            evidence=tuple(tables.evidence.values()),
         )
 
     def headers(self, first: SequenceNumber, count: int) -> SlotHeaders:

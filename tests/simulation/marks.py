@@ -65,6 +65,7 @@ EXPECTED: Final = (
     "new-view: again",
     "new-view: second base",
     "new-view: fits the restored base",
+    "new-view: is not the restored base",
     "base adopted",
     "base adopted: genesis",
     "base adopted: below the own certificate",
@@ -167,14 +168,20 @@ def listen() -> None:
     _listen_to_catch_up()
 
 
-def _before(owner: Any, name: str, look: Callable[..., None]) -> None:
-    """Call `look` with the same arguments whenever `owner.name` is called."""
+def _watch(owner: Any, name: str, look: Callable[..., Callable[[Any], None] | None]) -> None:
+    """Call `look` with the same arguments whenever `owner.name` is called, before it is.
+
+    What `look` returns is called with the result, after it.
+    """
     original = getattr(owner, name)
 
     @wraps(original)
     def looked_at(*arguments: Any, **named: Any) -> Any:
-        look(*arguments, **named)
-        return original(*arguments, **named)
+        then = look(*arguments, **named)
+        result = original(*arguments, **named)
+        if then is not None:
+            then(result)
+        return result
 
     setattr(owner, name, looked_at)
 
@@ -183,12 +190,12 @@ def _before(owner: Any, name: str, look: Callable[..., None]) -> None:
 
 
 def _listen_to_views() -> None:
-    _before(Views, "_enter", _on_enter)
-    _before(Views, "on_suspect", _on_suspect)
-    _before(Patience, "progressed", _on_progressed)
-    _before(Patience, "note_behind", _on_note_behind)
-    _before(Views, "on_new_view", _on_new_view)
-    _before(Views, "resume", _on_resume)
+    _watch(Views, "_enter", _on_enter)
+    _watch(Views, "on_suspect", _on_suspect)
+    _watch(Patience, "progressed", _on_progressed)
+    _watch(Patience, "note_behind", _on_note_behind)
+    _watch(Views, "on_new_view", _on_new_view)
+    _watch(Views, "resume", _on_resume)
 
 
 def _on_enter(self: Views, view: View, cause: str) -> None:
@@ -252,14 +259,14 @@ def _on_resume(self: Views, said: ViewChange | None, opened: NewView | None) -> 
 
 
 def _listen_to_ordering() -> None:
-    _before(Ordering, "begin_view", _on_begin_view)
-    _before(Ordering, "_vote", _on_vote)
-    _before(Ordering, "on_prepare_certificate", _on_prepare_certificate)
-    _before(Ordering, "_show_proposal", _on_show_proposal)
-    _before(Proposer, "_propose", _on_propose)
-    _before(ordering, "path_from_final", _on_base_path)
+    _watch(Ordering, "begin_view", _on_begin_view)
+    _watch(Ordering, "_vote", _on_vote)
+    _watch(Ordering, "on_prepare_certificate", _on_prepare_certificate)
+    _watch(Ordering, "_show_proposal", _on_show_proposal)
+    _watch(Proposer, "_propose", _on_propose)
+    _watch(ordering, "path_from_final", _on_base_path)
     for module in (ordering, execution):
-        _before(module, "follow", _on_follow)
+        _watch(module, "follow", _on_follow)
 
 
 def _on_begin_view(self: Ordering) -> None:
@@ -308,9 +315,9 @@ def _on_follow(state: State, path: list[Vertex]) -> None:
 
 
 def _listen_to_recovery() -> None:
-    _before(Replica, "start", _on_start)
-    _before(Replica, "_take_up", _on_take_up)
-    _before(Replica, "_resume_votes", _on_resume_votes)
+    _watch(Replica, "start", _on_start)
+    _watch(Replica, "_take_up", _on_take_up)
+    _watch(Replica, "_resume_votes", _on_resume_votes)
 
 
 def _on_start(self: Replica, now_ms: int) -> None:
@@ -341,38 +348,46 @@ def _on_resume_votes(self: Replica) -> None:
 
 
 def _listen_to_catch_up() -> None:
-    _before(Execution, "learn", _on_learn)
-    _before(Checkpoints, "on_certificate", _on_checkpoint)
-    _before(Intake, "_peer_for", _on_peer_for)
-    _before(Intake, "on_looked_up", _on_looked_up)
-    _before(Retransmission, "_view_answer", _on_view_answer)
-    _before(CatchUp, "_take", _on_range)
-    _before(CatchUp, "_fail", _on_failed_range)
-    _before(CatchUp, "_begin_again", _on_begin_again)
-    _before(Bodies, "_ask", _on_bodies)
-    ask, review = CatchUp._ask, Bodies._review
-    is_for_later = Intake._is_for_later
+    _watch(Execution, "learn", _on_learn)
+    _watch(Checkpoints, "on_certificate", _on_checkpoint)
+    _watch(Intake, "_peer_for", _on_peer_for)
+    _watch(Intake, "on_looked_up", _on_looked_up)
+    _watch(Retransmission, "_view_answer", _on_view_answer)
+    _watch(CatchUp, "_take", _on_range)
+    _watch(CatchUp, "_fail", _on_failed_range)
+    _watch(CatchUp, "_begin_again", _on_begin_again)
+    _watch(Bodies, "_ask", _on_bodies)
+    _watch(CatchUp, "_ask", _on_ask)
+    _watch(Bodies, "_review", _on_review)
+    _watch(Intake, "_is_for_later", _on_for_later)
 
-    def looked_at_ask(self: CatchUp, first: SequenceNumber) -> None:
-        ask(self, first)
+
+def _on_ask(self: CatchUp, first: SequenceNumber) -> Callable[[None], None]:
+    def asked(_: None) -> None:
         if self._asked is not None:
             mark("range asked for")
 
-    def looked_at_review(self: Bodies) -> None:
-        failures = self.failures
-        review(self)
+    return asked
+
+
+def _on_review(self: Bodies) -> Callable[[None], None] | None:
+    failures = self.failures
+
+    def reviewed(_: None) -> None:
         if self.failures > failures:
             mark("vertices of a range given up")
 
-    def looked_at_later(self: Intake, sender: ValidatorIndex, vertex: Vertex) -> bool:
-        later = is_for_later(self, sender, vertex)
+    return reviewed if self._requests else None
+
+
+def _on_for_later(
+    self: Intake, sender: ValidatorIndex, vertex: Vertex
+) -> Callable[[bool], None] | None:
+    def judged(later: bool) -> None:
         if later:
             mark("vertex let go while behind")
-        return later
 
-    CatchUp._ask = looked_at_ask  # type: ignore[method-assign]
-    Bodies._review = looked_at_review  # type: ignore[method-assign]
-    Intake._is_for_later = looked_at_later  # type: ignore[method-assign]
+    return judged if self.state.behind else None
 
 
 def _on_range(self: CatchUp, asked: Asked, found: CertifiedRange) -> None:

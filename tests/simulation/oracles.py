@@ -48,6 +48,7 @@ class Oracles:
     left: dict[str, ViewChange] = field(default_factory=dict)  # each node's last view-change
     committed: dict[str, dict[View, Commit]] = field(default_factory=dict)  # highest in each view
     opened: set[View] = field(default_factory=set)  # by an honest node, after a view change
+    forks: list[str] | None = None  # where forks are wanted: those seen, instead of a violation
 
     def on_finalize(self, name: str, effect: Finalize, disk: Disk) -> None:
         """Agreement, total order and exactly-once."""
@@ -63,8 +64,11 @@ class Oracles:
         is_first = effect.sequence not in self.order
         agreed = self.order.setdefault(effect.sequence, what)
         if agreed != what:
-            raise Violation(f"{name} finalizes {what} at {effect.sequence}, others {agreed}")
-        if is_first:
+            fork = f"{name} finalizes {what} at {effect.sequence}, others {agreed}"
+            if self.forks is None:
+                raise Violation(fork)
+            self.forks.append(fork)
+        if is_first and not self.forks:
             self._check_once(effect, disk)
 
     def _check_once(self, effect: Finalize, disk: Disk) -> None:

@@ -326,7 +326,7 @@ class World(Network):
     def _take_note(self, node: Node, effect: Effect) -> None:
         """Judge and count the effects that ask nothing of the world."""
         match effect:
-            case Halt(cause) if node.honest:
+            case Halt(cause) if node.honest and not self.oracles.forks:
                 raise Violation(f"{node.name} halts: {cause}")
             case Entered(view=view, cause=cause):
                 self.views_entered += 1
