@@ -65,7 +65,6 @@ EXPECTED: Final = (
     "new-view: again",
     "new-view: second base",
     "new-view: fits the restored base",
-    "new-view: is not the restored base",
     "base adopted",
     "base adopted: genesis",
     "base adopted: below the own certificate",

@@ -369,5 +369,5 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "parent link forgotten": Mutation(parent_link_forgotten, (0,), "names wrong parent"),
     "parents not awaited": Mutation(parents_not_awaited),
     "rejoined on few": Mutation(rejoined_on_few, (2,), "attests low"),
-    "base lost": Mutation(base_lost, (1,), "base to one"),
+    "base lost": Mutation(base_lost, (0,), "base to one"),
 }

@@ -23,6 +23,7 @@ from tests.simulation.world import World
 
 LOOK_MS: Final = 20
 FAIR_MS_MAX: Final = 60_000  # of one view
+PROPOSING_MS: Final = 160  # shorter than it takes until a status tells who lacks what
 TURN_MS: Final = 5  # one turn and its sync
 OTHERS_LEAD_MS: Final = 1_000  # before they step down for the slow leader's sake
 
@@ -94,6 +95,7 @@ class SecondBase:
     _leader: Node = field(init=False)  # of the view before
     _victim: Node = field(init=False)
     _view: View = View(0)  # the liar's
+    _submitted: int = 0
 
     def plan(self) -> None:
         """Set it again and again, until it is over."""
@@ -114,7 +116,7 @@ class SecondBase:
             step_down(self.world)
             self.world.later(250, self._begin)
             return
-        self.world.later(5_000, self._begin)
+        self.world.later(2_000, self._begin)
         self._view = View(view + 1)
         leader = committee.leader_of(view)
         self._leader = next(node for node in honest if node.me == leader)
@@ -122,7 +124,15 @@ class SecondBase:
         self._overlook(leader)
         together = {self._leader.name, self._victim.name}
         self.world.split([together, {n.name for n in self.world.nodes} - together])
-        self.world.later(self.rng.choice((60, 120, 200)), self._vouch)
+        for at_ms in range(0, PROPOSING_MS, PROPOSING_MS // 8):
+            self.world.later(at_ms, self._submit)
+        self.world.later(PROPOSING_MS, self._vouch)
+
+    def _submit(self) -> None:
+        """Give the leader something to order: what is prepared in secret has to be long."""
+        if not self.is_over():
+            self._submitted += 1
+            self.world.submit(self._leader, [b"in secret %d" % self._submitted])
 
     def _vouch(self) -> None:
         """Prepare with the victim alone what the leader has proposed."""
@@ -191,10 +201,10 @@ class SecondBase:
         )
 
     def _crash(self) -> None:
-        """Let the victim forget in every second case what it heard, but not what it wrote."""
+        """Let the victim forget now and then what it heard, but not what it wrote."""
         if self.is_over():
             return
-        if self._victim.replica is not None and self.rng.random() < 0.5:
+        if self._victim.replica is not None and self.rng.random() < 0.35:
             self.world.crash(self._victim)
             self.world.later(30, self.world.restart, self._victim)
         self.world.later(60, self._heal)
