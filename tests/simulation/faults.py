@@ -97,7 +97,8 @@ class Faults:
             timeout_ms = world.timing.view_change_timeout_ms
             way = rng.choice((self._step_down, self._mute, self._deafen_leader, self._kill_leader))
             way(leader, rng.choice((1, 2, 3)) * timeout_ms)
-        self._later(rng.choice((1_000, 3_000, 10_000)), self._depose)
+        # More nodes take more steps in the same time, and need no more of them for a view change.
+        self._later(rng.choice((1_000, 3_000, 10_000)) * 4 / max(4, len(world.nodes)), self._depose)
 
     def _played_by(self, validator: ValidatorIndex) -> list[Node]:
         return [n for n in self.world.nodes if n.me == validator and n.replica is not None]
