@@ -108,7 +108,8 @@ class Scenario:
         # By turns, so that a run of some length meets every one.
         names = sorted(EVERY)
         drawn = tuple(names[(seed + 5 * i) % len(names)] for i in range(faults))
-        self.liars = wish.liars or (drawn if mode == "liars" else ())
+        unwished = drawn if mode == "liars" else ()
+        self.liars = unwished if wish.liars is None else wish.liars
         malicious = self.twins + len(self.liars)
         self.faults = Faults(
             self.world,
