@@ -353,13 +353,13 @@ class Mutation:
 MUTATIONS: Final[dict[str, Mutation]] = {
     "quorum one short": Mutation(quorum_one_short, (2,)),
     "lock forgotten": Mutation(lock_forgotten),
-    "any certificate": Mutation(any_certificate, (2,)),
+    "any certificate": Mutation(any_certificate, (0,)),
     "new-view one short": Mutation(new_view_one_short, (2,)),
     "certificates unverified": Mutation(certificates_unverified, (0,), "forges certificates"),
     "prepares across views": Mutation(prepares_across_views, (0,)),
     "votes in old view": Mutation(votes_in_old_view, (0,)),
     "sent before synced": Mutation(sent_before_synced),
-    "two bases": Mutation(two_bases, (0,), "two bases"),
+    "two bases": Mutation(two_bases, (1,), "two bases"),
     "window without base": Mutation(window_without_base, (1,)),
     "fixed timeout": Mutation(fixed_timeout, (10,)),
     "dedup in one vertex": Mutation(dedup_in_one_vertex),
@@ -368,6 +368,6 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "asked once": Mutation(asked_once, (4,)),
     "parent link forgotten": Mutation(parent_link_forgotten, (0,), "names wrong parent"),
     "parents not awaited": Mutation(parents_not_awaited),
-    "rejoined on few": Mutation(rejoined_on_few, (2,), "attests low"),
+    "rejoined on few": Mutation(rejoined_on_few, (5,), "attests low"),
     "base lost": Mutation(base_lost, (0,), "base to one"),
 }
