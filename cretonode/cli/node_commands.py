@@ -15,7 +15,7 @@ from cretonode.cli.output import plain, print_json, print_table
 from cretonode.config.load import load
 from cretonode.config.schema import Config
 from cretonode.errors import ConfigError
-from cretonode.node.host import bound_arenas, end_with_parent
+from cretonode.node.host import bound_arenas, end_with_parent, spare_collections
 from cretonode.node.node import Addresses, run_node
 from cretonode.node.signals import own_signals
 from cretonode.observability.logs import configure
@@ -132,6 +132,7 @@ def _announce(addresses: Addresses) -> None:
     if addresses.metrics is not None:
         lines.append(f"metrics  http://{addresses.metrics[0]}:{addresses.metrics[1]}/metrics")
     click.echo("\n".join(lines))
+    spare_collections()
 
 
 COMMANDS: Final = (init, start, status)
