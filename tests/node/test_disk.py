@@ -19,6 +19,7 @@ from cretonode.storage import amnesia
 from cretonode.storage.errors import JournalError, JournalForeign
 from cretonode.storage.store import Store
 from cretonode.wire.records import encode_record
+from tests.storage.crashes import CrashAfter
 
 
 async def test_a_lost_database_beside_a_kept_journal_is_told(tmp_path: Path) -> None:
@@ -162,18 +163,7 @@ async def test_a_crash_on_the_way_into_amnesia_is_amnesia_again(
     config = four(tmp_path)
     await promises_of(config, 1, 2, 3)
     put_back(journal_of(config))
-    steps = 0
-
-    def crash_after(run: Callable[..., None]) -> Callable[..., None]:
-        def stepping(*arguments: object) -> None:
-            nonlocal steps
-            run(*arguments)
-            steps += 1
-            if steps > step:
-                raise InterruptedError("killed")
-
-        return stepping
-
+    crash_after = CrashAfter(step)
     with monkeypatch.context() as killing:
         killing.setattr(amnesia, "sync_directory", crash_after(amnesia.sync_directory))
         killing.setattr(Store, "put_journal_marker", crash_after(Store.put_journal_marker))

@@ -30,6 +30,7 @@ from cretonode.node.recovery import (
 from cretonode.storage import renewal
 from cretonode.storage.store import Store
 from tests.node.recoverable import Network, make_network
+from tests.storage.crashes import CrashAfter
 
 
 @pytest.fixture(scope="module")
@@ -304,18 +305,7 @@ async def test_a_crash_while_applying_leaves_the_old_incarnation_or_the_new_one(
 ) -> None:
     """Each step ends with a sync of the directory or of the database; the crash comes after it."""
     recovery = signed(network, planned(network, 0, 1, 2), 0, 1, 2)
-    steps = 0
-
-    def crash_after(run: Callable[..., None]) -> Callable[..., None]:
-        def stepping(*arguments: object) -> None:
-            nonlocal steps
-            run(*arguments)
-            steps += 1
-            if steps > step:
-                raise InterruptedError("killed")
-
-        return stepping
-
+    crash_after = CrashAfter(step)
     with monkeypatch.context() as killing:
         killing.setattr(renewal, "sync_directory", crash_after(renewal.sync_directory))
         killing.setattr(Store, "put_recoveries", crash_after(Store.put_recoveries))
