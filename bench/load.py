@@ -1,15 +1,19 @@
 """The load generator: offers batches at a rate and times each to acceptance and to finality."""
 
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cbor2
-import httpx
+import httpcore
 import trio
 
-CBOR = {"content-type": "application/cbor"}
+CBOR = [("content-type", "application/cbor")]
+NETWORK_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+TIMEOUTS_S = {"connect": 30.0, "read": 30.0, "write": 30.0, "pool": 30.0}
 
 
 @dataclass(slots=True)
@@ -37,9 +41,10 @@ async def offer(
     Open loop, see `start_on_schedule`.
     """
     timings = Timings()
-    limits = httpx.Limits(max_connections=256, max_keepalive_connections=256)
     async with (
-        httpx.AsyncClient(limits=limits, timeout=30.0) as client,
+        httpcore.AsyncConnectionPool(
+            max_connections=256, max_keepalive_connections=256, keepalive_expiry=5.0
+        ) as client,
         trio.open_nursery() as nursery,
     ):
 
@@ -83,26 +88,47 @@ def random_transactions(count: int, size: int) -> list[bytes]:
 
 
 async def _one(
-    client: httpx.AsyncClient, url: str, batch: int, size: int, timings: Timings
+    client: httpcore.AsyncConnectionPool, url: str, batch: int, size: int, timings: Timings
 ) -> None:
+    """Submit one batch and wait until it is final.
+
+    httpcore, the layer below httpx: the generator shares its cores with the nodes it measures.
+    """
     body = cbor2.dumps(random_transactions(batch, size))
     began_s = time.perf_counter()
     try:
-        answer = await client.post(f"{url}/v1/transactions", content=body, headers=CBOR)
-        if answer.status_code in (429, 503):
+        answer = await client.request(
+            "POST",
+            f"{url}/v1/transactions",
+            headers=CBOR,
+            content=body,
+            extensions={"timeout": TIMEOUTS_S},
+        )
+        if answer.status in (429, 503):
             timings.refused += 1
             return
-        answer.raise_for_status()
+        accepted = _read(answer)
         accepted_s = time.perf_counter()
-        last = answer.json()["transactions"][-1]["id"]
-        final = await client.get(f"{url}/v1/transactions/{last}", params={"wait": 20_000})
-        final.raise_for_status()
-        if final.json()["sequence"] is None:
+        last = accepted["transactions"][-1]["id"]
+        final = await client.request(
+            "GET",
+            f"{url}/v1/transactions/{last}?wait=20000",
+            extensions={"timeout": TIMEOUTS_S},
+        )
+        if _read(final)["sequence"] is None:
             timings.failed.append("not final after 20 s")
             return
-    except (httpx.HTTPError, KeyError) as error:
+    except (*NETWORK_ERRORS, ValueError, KeyError) as error:
         timings.failed.append(f"{type(error).__name__}: {error}")
         return
     timings.accepted_s.append(accepted_s - began_s)
     timings.final_s.append(time.perf_counter() - accepted_s)
     timings.transactions += batch
+
+
+def _read(answer: httpcore.Response) -> dict[str, Any]:
+    """Return the JSON object of a good answer. Raises: ValueError."""
+    if not 200 <= answer.status < 300:
+        raise ValueError(f"answered {answer.status}: {answer.content[:200]!r}")
+    content: dict[str, Any] = json.loads(answer.content)
+    return content

@@ -53,7 +53,10 @@ class NodeProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal is for us to pass on
+                # Ctrl-C in the terminal is for us to pass on. The same session, though: Linux
+                # shares the processor among sessions first (sched_autogroup), and only within
+                # one does the low priority of a node's compactions spare the other nodes.
+                process_group=0,
                 env=_inherited() | {"PYTHONUNBUFFERED": "1"} | dict(self.environment),
             )
 
