@@ -5,7 +5,6 @@ sees it over HTTP; the generator's own work is in it, and its CPU time is report
 """
 
 import json
-import os
 import resource
 import sys
 import tempfile
@@ -23,14 +22,15 @@ from rich.table import Table
 
 from bench.arguments import HELP, Number, help_of, pairs_of
 from bench.circumstances import ROOT, circumstances
+from bench.console import SCREENS, SETTLE_S, watch
 from bench.load import Timings, offer
+from bench.processes import cpu_s, peak_rss_mb
 from cretonode.cli.base import errors_reported
-from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
+from cretonode.cli.cluster import Cluster, open_cluster
 from cretonode.cli.layout import make_testnet
 from cretonode.errors import ConfigError
 from cretonode.limits import PAYLOAD_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
 
-TICKS = os.sysconf("SC_CLK_TCK")
 NUMBERS: Final = {
     "n": Number(4, 1, 31, whole=True),  # nodes
     "rate": Number(10_000, 0.1, 1_000_000),  # transactions offered a second
@@ -41,6 +41,7 @@ NUMBERS: Final = {
 WORDS: Final = {
     "profile": "small",  # of storage
     "to": "all",  # which nodes get the load: all, or an index
+    "console": "",  # a screen, 1 to 7: creto-console watches node 0 for the second half
     "out": "",
 }
 PROFILES: Final = ("default", "small")
@@ -76,13 +77,17 @@ async def measure(options: dict[str, str]) -> dict[str, object]:
             before = await snapshot(cluster)
             own_cpu_s = _own_cpu_s()
             began_s = time.perf_counter()
-            timings = await offer(
-                urls,
-                rate_per_s=float(options["rate"]),
-                batch=int(options["batch"]),
-                transaction_bytes=int(options["bytes"]),
-                duration_s=float(options["seconds"]),
-            )
+            watched: dict[str, object] = {}
+            async with trio.open_nursery() as nursery:
+                if options["console"]:
+                    nursery.start_soon(_watch, cluster, options, watched)
+                timings = await offer(
+                    urls,
+                    rate_per_s=float(options["rate"]),
+                    batch=int(options["batch"]),
+                    transaction_bytes=int(options["bytes"]),
+                    duration_s=float(options["seconds"]),
+                )
             elapsed_s = time.perf_counter() - began_s
             generator_cores = (_own_cpu_s() - own_cpu_s) / elapsed_s
             await _wait_level(cluster)
@@ -96,7 +101,13 @@ async def measure(options: dict[str, str]) -> dict[str, object]:
         "result": _summary(timings, elapsed_s),
         "nodes": [asdict(f) for f in _node_figures(cluster, before, after, elapsed_s)],
         **sequences,
+        **watched,
     }
+
+
+async def _watch(cluster: Cluster, options: dict[str, str], watched: dict[str, object]) -> None:
+    seconds = float(options["seconds"])
+    watched["cores"] = await watch(cluster.nodes, options["console"], seconds)
 
 
 async def snapshot(cluster: Cluster) -> list[dict[str, float]]:
@@ -104,6 +115,7 @@ async def snapshot(cluster: Cluster) -> list[dict[str, float]]:
     found = []
     async with httpx.AsyncClient(timeout=10.0) as client:
         for node in cluster.nodes:
+            assert node.process is not None
             status = (await client.get(f"{node.files.url}/v1/status")).json()
             url = f"http://127.0.0.1:{node.files.metrics_port}/metrics"
             metrics = (await client.get(url)).text
@@ -113,8 +125,8 @@ async def snapshot(cluster: Cluster) -> list[dict[str, float]]:
                     "final": status["final"],
                     "view": status["view"],
                     "bytes_out": metric(metrics, "cretoai_network_bytes_sent"),
-                    "cpu_s": cpu_s(node),
-                    "rss_mb": _peak_rss_mb(node),
+                    "cpu_s": cpu_s(node.process.pid),
+                    "rss_mb": peak_rss_mb(node.process.pid),
                 }
             )
     return found
@@ -192,19 +204,6 @@ def metric(text: str, name: str) -> float:
     raise KeyError(name)
 
 
-def cpu_s(node: NodeProcess) -> float:
-    """Return the processor time that a running node has used, all threads together."""
-    assert node.process is not None
-    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def _peak_rss_mb(node: NodeProcess) -> float:
-    assert node.process is not None
-    status = Path(f"/proc/{node.process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
-
 def _own_cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -245,6 +244,12 @@ def parse(arguments: Sequence[str]) -> dict[str, str]:
     size = int(numbers["n"])
     if options["to"] not in ("all", *map(str, range(size))):
         raise ConfigError(f"to is {options['to']!r}; expected all, or 0 to {size - 1}")
+    if options["console"] not in ("", *SCREENS):
+        raise ConfigError(f"console is {options['console']!r}; expected a screen, 1 to 7, or none")
+    if options["console"] and numbers["seconds"] < 4 * SETTLE_S:
+        raise ConfigError(
+            f"console with seconds={options['seconds']}; expected at least {4 * SETTLE_S:g}"
+        )
     if options["out"] and Path(options["out"]).is_dir():
         raise ConfigError(f"out is {options['out']!r}, a directory; expected a file")
     return options

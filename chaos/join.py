@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from bench.load import random_transactions
-from bench.throughput import cpu_s
+from bench.processes import cpu_s
 from chaos.evidence import Testimony, read_log
 from chaos.kill import load_figures
 from chaos.stage import LEVEL_SEQUENCES, Run, Stage, open_stage
@@ -117,6 +117,14 @@ async def build_chain(run: Run, cluster: Cluster) -> float:
     return seconds
 
 
+def _cpu_s(stage: Stage) -> dict[str, float]:
+    return {
+        each.files.name: cpu_s(each.process.pid)
+        for each in stage.cluster.running
+        if each.process is not None
+    }
+
+
 async def bring_in(run: Run, stage: Stage, node: NodeProcess) -> Joining:
     """Start the node that never ran; return when it is level with the others. Raises: Overdue."""
     joining = Joining(node)
@@ -125,7 +133,7 @@ async def bring_in(run: Run, stage: Stage, node: NodeProcess) -> Joining:
         before = await client.status()
         joining.head_at_start = before.final
         joining.transactions_at_start = before.executed_transactions
-        cpu_before_s = {each.files.name: cpu_s(each) for each in stage.cluster.running}
+        cpu_before_s = _cpu_s(stage)
         joining.began_s = trio.current_time()
         node.start()
         run.say(f"{node.files.name} starts; the others are at sequence {before.final}")
@@ -145,8 +153,7 @@ async def bring_in(run: Run, stage: Stage, node: NodeProcess) -> Joining:
             nursery.cancel_scope.cancel()
         joining.level_s = trio.current_time() - joining.began_s
         joining.cpu_s = {
-            each.files.name: cpu_s(each) - cpu_before_s.get(each.files.name, 0.0)
-            for each in stage.cluster.running
+            name: used_s - cpu_before_s.get(name, 0.0) for name, used_s in _cpu_s(stage).items()
         }
         after = await client.status()
         joining.grown = after.executed_transactions - before.executed_transactions

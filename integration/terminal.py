@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import termios
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -18,10 +19,46 @@ from integration.conftest import SETTLE_S
 KEYS = {"Enter": "\r", "Esc": "\x1b", "Tab": "\t", "Down": "\x1b[B"}
 READ_BYTES = 65_536
 END_S = 10.0
+CONSOLE = (sys.executable, "-c", "from console.main import main; main()")
 
 
-class Terminal:
-    """One program in a terminal of a size."""
+class Terminal(ABC):
+    """One program and its screen."""
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """What is on the screen."""
+
+    @abstractmethod
+    async def wait_changed(self) -> None:
+        """Return when the screen may show something else."""
+
+    @abstractmethod
+    async def press(self, *keys: str) -> None:
+        """Type keys: characters, or names of KEYS."""
+
+    @abstractmethod
+    async def wait_ended(self) -> int:
+        """Return the exit code of the program."""
+
+    async def until(self, condition: Callable[[str], object]) -> str:
+        """Return the screen once it is as wanted."""
+        try:
+            with trio.fail_after(SETTLE_S):
+                while not condition(self.text):
+                    await self.wait_changed()
+        except trio.TooSlowError:
+            raise AssertionError(f"the screen stays\n{self.text}") from None
+        return self.text
+
+    async def until_text(self, *words: str) -> str:
+        """Return the screen once all of these words are on it."""
+        return await self.until(lambda text: all(word in text for word in words))
+
+
+class BareTerminal(Terminal):
+    """A pseudo-terminal, its screen kept by pyte."""
 
     def __init__(self, process: subprocess.Popen[bytes], fd: int, columns: int, lines: int) -> None:
         self._process = process
@@ -56,19 +93,9 @@ class Terminal:
             os.write(self._fd, KEYS.get(key, key).encode())
             await trio.lowlevel.checkpoint()
 
-    async def until(self, condition: Callable[[str], object]) -> str:
-        """Return the screen once it is as wanted."""
-        try:
-            with trio.fail_after(SETTLE_S):
-                while not condition(self.text):
-                    await self._changed.wait()
-        except trio.TooSlowError:
-            raise AssertionError(f"the screen stays\n{self.text}") from None
-        return self.text
-
-    async def until_text(self, *words: str) -> str:
-        """Return the screen once all of these words are on it."""
-        return await self.until(lambda text: all(word in text for word in words))
+    async def wait_changed(self) -> None:
+        """Return when the program has drawn something."""
+        await self._changed.wait()
 
     async def wait_ended(self) -> int:
         """Return the exit code of the program."""
@@ -80,12 +107,12 @@ class Terminal:
 async def open_console(
     *arguments: object, columns: int = 100, lines: int = 30
 ) -> AsyncGenerator[Terminal]:
-    """Run creto-console; it is ended on the way out."""
+    """Run creto-console in a bare terminal; it is ended on the way out."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
     process = subprocess.Popen(  # noqa: ASYNC220  a terminal is given to it, and read here
-        [sys.executable, "-c", "from console.main import main; main()", *map(str, arguments)],
+        [*CONSOLE, *map(str, arguments)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -95,7 +122,7 @@ async def open_console(
     os.close(theirs)
     try:
         async with trio.open_nursery() as nursery:
-            terminal = Terminal(process, ours, columns, lines)
+            terminal = BareTerminal(process, ours, columns, lines)
             nursery.start_soon(terminal.read_forever)
             yield terminal
             nursery.cancel_scope.cancel()

@@ -1,7 +1,7 @@
 """The real console in a terminal, attached to real nodes: what an operator sees and does."""
 
 import re
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import trio
@@ -13,9 +13,15 @@ from cretonode.cli.layout import make_testnet
 from cretonode.client import AsyncClient
 from cretonode.errors import CretoError
 from integration.conftest import transactions
-from integration.terminal import open_console
+from integration.terminal import Terminal, open_console
+from integration.tmux import is_installed, open_in_tmux
 
 LIAR = 0
+
+
+def open_watching(place: Path, *arguments: object) -> AbstractAsyncContextManager[Terminal]:
+    """Run the console in tmux where there is one, else in a bare terminal."""
+    return open_in_tmux(place, *arguments) if is_installed() else open_console(*arguments)
 
 
 async def keep_submitting(url: str, scope: trio.CancelScope) -> None:
@@ -29,7 +35,7 @@ async def keep_submitting(url: str, scope: trio.CancelScope) -> None:
 
 async def test_it_waits_for_a_node_and_names_those_that_are_lost(place: Path) -> None:
     files = make_testnet(place, size=4)
-    async with open_console("--socket", files[1].operator_socket) as terminal:
+    async with open_watching(place, "--socket", files[1].operator_socket) as terminal:
         await terminal.until_text("WAITING", "waiting for a node")
         async with open_cluster(files) as cluster, trio.open_nursery() as nursery:
             clients = trio.CancelScope()
@@ -79,7 +85,8 @@ async def test_an_equivocating_leader_is_shown_proven_and_let_in_again(place: Pa
             for node in honest:
                 node.start()
             await cluster.wait_ready(honest)
-            async with open_console("--socket", files[1].operator_socket, "--write") as terminal:
+            socket = files[1].operator_socket
+            async with open_watching(place, "--socket", socket, "--write") as terminal:
                 await terminal.until_text(" LIVE ")
                 await liar.begin()
                 await terminal.until_text(" DEGRADED  node0 banned")

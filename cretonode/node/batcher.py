@@ -87,6 +87,10 @@ class Batcher:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def is_pending(self, id_: TransactionId) -> bool:
+        """True when a transaction was taken here and the vertex that carries it is not final."""
+        return id_ in self._pending
+
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Accepted, ...]:
         """Return once all are durable. Raises: Backpressure, NotReady, ClientError; then none was
         taken.

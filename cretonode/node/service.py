@@ -81,17 +81,23 @@ class Service:
         """See NodePort."""
         if not wait_ms:
             return await self._read(lambda: self._find(id_))
-        found: TransactionView | None = None
         with trio.move_on_after(wait_ms / 1000):
-            async with trio.open_nursery() as nursery:
-                # Wait first, then look: what becomes final in between is not missed.
-                nursery.start_soon(self._wait_then_cancel, id_, nursery.cancel_scope)
-                await trio.lowlevel.checkpoint()
-                found = await self._read(lambda: self._find(id_))
-                if found is None or found.sequence is None:
-                    await trio.sleep_forever()
-                nursery.cancel_scope.cancel()
+            if self.batcher.is_pending(id_):
+                await self.finality.wait(id_)  # no need to look: taken here, and not final yet
+            else:
+                await self._look_and_wait(id_)
         return await self._read(lambda: self._find(id_))
+
+    async def _look_and_wait(self, id_: TransactionId) -> None:
+        """Return when a transaction is final, perhaps long since."""
+        async with trio.open_nursery() as nursery:
+            # Wait first, then look: what becomes final in between is not missed.
+            nursery.start_soon(self._wait_then_cancel, id_, nursery.cancel_scope)
+            await trio.lowlevel.checkpoint()
+            found = await self._read(lambda: self._find(id_))
+            if found is None or found.sequence is None:
+                await trio.sleep_forever()
+            nursery.cancel_scope.cancel()
 
     async def _wait_then_cancel(self, id_: TransactionId, scope: trio.CancelScope) -> None:
         await self.finality.wait(id_)

@@ -23,6 +23,8 @@ from bench.throughput import main, parse
         ("m=4", "unknown: m; allowed: n, rate"),
         ("to=4", "to is '4'; expected all, or 0 to 3"),
         ("profile=huge", "profile is 'huge'; expected default or small"),
+        ("console=8", "console is '8'; expected a screen, 1 to 7, or none"),
+        ("console=1 seconds=15", "console with seconds=15; expected at least 16"),
         ("rate=1 seconds=1", "less than one batch"),
         ("out=/", "out is '/', a directory"),
     ],

@@ -121,9 +121,12 @@ async def test_a_final_vertex_frees_its_ids_and_tells_when_it_was_accepted() -> 
         await trio.testing.wait_all_tasks_blocked()
         message = vertex_of(take(batcher, 1000))
         batcher.on_durable(message, 1007)
+    pending = TransactionId(message.transaction_ids)
     assert len(batcher) == 1
+    assert batcher.is_pending(pending)
     assert batcher.on_final(message.vertex.hash, message.transaction_ids) == 1007
     assert len(batcher) == 0
+    assert not batcher.is_pending(pending)
     assert batcher.on_final(message.vertex.hash, message.transaction_ids) is None
 
 
