@@ -1,5 +1,6 @@
 """Phases: every sequence by validator, live and past; whom a sequence waits for; view changes."""
 
+from functools import lru_cache
 from typing import Final
 
 from rich.text import Text
@@ -12,6 +13,7 @@ from console.verdict import waits_for
 from cretonode.operator.protocol_topics import Mark, SlotSnapshot, ViewChangeSnapshot
 
 LATE_MS: Final = 2_000  # of a sequence that is not final
+ROWS_KEPT: Final = 1_024  # of final sequences, drawn once: a few times what is known of them
 
 TONES: Final = {
     Mark.MISSING: Tone.DIM,
@@ -67,10 +69,10 @@ def lines(picture: Picture, _: int) -> list[Text]:
     return [Text(words, no_wrap=True), order, legend]
 
 
-def _marks_cell(picture: Picture, marks: bytes) -> Cell:
+def _marks_cell(marks: bytes, glyphs: Glyphs) -> Cell:
     found = marks_of(marks)
     votes = sum(mark in (Mark.SEEN, Mark.LATE) for mark in found)
-    text = "".join(glyph_of(mark, picture.look.glyphs) for mark in found)
+    text = "".join(glyph_of(mark, glyphs) for mark in found)
     return Cell(text, order=votes, tones=tuple(TONES[mark] for mark in found))
 
 
@@ -98,22 +100,32 @@ def missing_names(picture: Picture, slot: SlotSnapshot) -> list[str]:
 
 
 def _slot_row(picture: Picture, slot: SlotSnapshot) -> Row:
-    phase, tone = phase_of(slot)
-    old_ms = max(0, picture.now_ms - slot.since_ms)
+    leader = picture.model.name_of(slot.leader)
     if slot.executed:
-        took = number(slot.finality_ms, duration(slot.finality_ms))
-    else:
-        took = number(old_ms, duration(old_ms), Tone.BAD if old_ms > LATE_MS else Tone.WARN)
-    lacking = "" if slot.executed or slot.fetched else listed(missing_names(picture, slot))
+        return _final_row(slot, leader, picture.look.glyphs)
+    old_ms = max(0, picture.now_ms - slot.since_ms)
+    took = number(old_ms, duration(old_ms), Tone.BAD if old_ms > LATE_MS else Tone.WARN)
+    lacking = "" if slot.fetched else listed(missing_names(picture, slot))
+    return _row(slot, leader, picture.look.glyphs, took, lacking)
+
+
+@lru_cache(maxsize=ROWS_KEPT)
+def _final_row(slot: SlotSnapshot, leader: str, glyphs: Glyphs) -> Row:
+    """Nothing of it changes any more."""
+    return _row(slot, leader, glyphs, number(slot.finality_ms, duration(slot.finality_ms)), "")
+
+
+def _row(slot: SlotSnapshot, leader: str, glyphs: Glyphs, took: Cell, lacking: str) -> Row:
+    phase, tone = phase_of(slot)
     return Row(
         str(slot.sequence),
         (
             number(slot.sequence, f"{slot.sequence:,}"),
             number(slot.view, str(slot.view), Tone.WARN if slot.views > 1 else Tone.PLAIN),
-            Cell(picture.model.name_of(slot.leader)),
+            Cell(leader),
             Cell(phase, tone),
-            _marks_cell(picture, slot.prepares),
-            _marks_cell(picture, slot.commits),
+            _marks_cell(slot.prepares, glyphs),
+            _marks_cell(slot.commits, glyphs),
             took,
             number(slot.transactions, count(slot.transactions)),
             number(slot.authors, str(slot.authors)),
