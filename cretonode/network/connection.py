@@ -91,6 +91,7 @@ class Connection:
         self.goodbye: Datagram | None = None  # once over: the datagram that told the peer
         self._opened_s = clock()
         self._keep_alive_s = 0.0  # when a packet is due to show that we are there
+        self._silence_check_s = 0.0  # when to look whether the peer fell silent
         self._silence_checks = 0  # in a row that heard nothing
         self._handshake_s = self._opened_s + settings.handshake_ms_max / 1000
         self._engine_timer_s = self._opened_s
@@ -305,26 +306,34 @@ class Connection:
         if self._peer is None:
             if now_s >= self._handshake_s:
                 self.abandon("the handshake took too long")
-        elif now_s >= self._keep_alive_s:
+            return
+        if now_s >= self._silence_check_s:
+            self._check_silence(now_s)
+        if now_s >= self._keep_alive_s:
             self._keep_alive_s = self._keep_alive_after(now_s)
-            self._check_silence()
             self._engine.ping()
 
     def _keep_alive_after(self, now_s: float) -> float:
         return math.ceil((now_s * 1000 + self._settings.keep_alive_ms) / GRID_MS) * GRID_MS / 1000
 
-    def _check_silence(self) -> None:
-        if self.silence_ms <= self._settings.silence_ms_max:
+    def _check_silence(self, now_s: float) -> None:
+        """Give the peer up after a long silence. What we send to it meanwhile changes nothing."""
+        left_s = (self._settings.silence_ms_max - self.silence_ms) / 1000
+        if left_s >= 0:
             self._silence_checks = 0
+            self._silence_check_s = self._keep_alive_after(now_s + left_s)
             return
         # After a standstill of our own the peer's packets wait in the socket, unread: only when
         # they are still missing at the next check was it the peer that fell silent.
+        self._silence_check_s = self._keep_alive_after(now_s)
         self._silence_checks += 1
         if self._silence_checks >= SILENCE_CHECKS:
             self.close("silent for too long", code=CloseCode.SILENT, kind=CloseKind.SILENT)
 
     def _next_timer_s(self) -> float:
-        own_s = self._handshake_s if self._peer is None else self._keep_alive_s
+        own_s = self._handshake_s
+        if self._peer is not None:
+            own_s = min(self._keep_alive_s, self._silence_check_s)
         timer_s = self._engine.timer_s()
         self._engine_timer_s = math.inf if timer_s is None else timer_s
         return min(own_s, self._engine_timer_s)

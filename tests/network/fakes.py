@@ -14,7 +14,7 @@ from cretonode.network.quic_engine import (
 
 
 class FakeEngine:
-    """Satisfies QuicEngine: sends nothing, remembers everything."""
+    """Satisfies QuicEngine: sends nothing but `outgoing`, remembers everything."""
 
     def __init__(self) -> None:
         self.connection_id = ConnectionId(bytes(8))
@@ -23,6 +23,7 @@ class FakeEngine:
         self.sent: dict[StreamId, int] = {}
         self.blocked: set[StreamId] = set()
         self.pending: list[EngineEvent] = []
+        self.outgoing: list[Datagram] = []
         self.pings = 0
         self.closings: list[tuple[CloseCode, CloseKind, str]] = []
         self.heard_s: float | None = None
@@ -34,7 +35,8 @@ class FakeEngine:
     ) -> None: ...
 
     def transmit(self, *, now_s: float) -> list[Datagram]:
-        return []
+        outgoing, self.outgoing = self.outgoing, []
+        return outgoing
 
     def timer_s(self) -> float | None:
         return None

@@ -138,6 +138,30 @@ def test_a_keep_alive_is_sent_once_in_its_interval(case: Case) -> None:
     assert 10_000 - 125 <= elapsed_ms <= 12_500
 
 
+def test_a_peer_that_fell_silent_is_given_up_however_much_is_sent_to_it(case: Case) -> None:
+    silent_s = NetworkSettings().silence_ms_max / 1000
+    for _ in range(200):
+        case.clock.now_s = min(case.clock.now_s + 0.05, case.connection.deadline_s)
+        case.engine.outgoing.append((b"a status", BOB))
+        case.process()
+        if case.engine.closings:
+            break
+    assert [kind for _, kind, _ in case.engine.closings] == [CloseKind.SILENT]
+    assert silent_s < case.clock.now_s - 100.0 <= silent_s + 0.3
+
+
+def test_a_busy_connection_is_seldom_woken_to_look_for_silence(case: Case) -> None:
+    woken_early = 0
+    for _ in range(200):
+        case.clock.now_s += 0.05
+        case.engine.heard_s = case.clock.now_s
+        case.engine.outgoing.append((b"a vote", BOB))
+        case.process()
+        woken_early += case.connection.deadline_s <= case.clock.now_s + 0.05
+    assert woken_early <= 4  # in ten seconds: once in the time after which it would be given up
+    assert not case.engine.closings
+
+
 def test_its_ids_are_known_while_it_stands_and_forgotten_when_it_ends(case: Case) -> None:
     first = case.engine.connection_id
     second, third = ConnectionId(b"2" * 8), ConnectionId(b"3" * 8)
