@@ -113,6 +113,7 @@ class Committee:
     recoveries: tuple[Recovery, ...] = ()  # in their order; see core.recovery
     faults: int = field(init=False, repr=False)  # f: how many malicious validators are survived
     quorum: int = field(init=False, repr=False)  # q: how many votes make a certificate
+    origin: Position = field(init=False, repr=False)  # what view 0 is open on
 
     def __post_init__(self) -> None:
         problems = self.parameters.problems(self.size)
@@ -121,13 +122,10 @@ class Committee:
         # Worked out once: every step asks for them several times.
         object.__setattr__(self, "faults", faults_of(self.size))
         object.__setattr__(self, "quorum", quorum_of(self.size, self.parameters.quorum_threshold))
+        last = self.recoveries[-1].position if self.recoveries else None
+        object.__setattr__(self, "origin", last or genesis_position(self.genesis))
         assert len(self.incarnations) == self.size, (self.incarnations, self.size)
         assert 2 * self.quorum - self.size > self.faults, "two quorums share an honest validator"
-
-    @property
-    def origin(self) -> Position:
-        """What view 0 is open on: genesis, or what the last recovery fixed."""
-        return self.recoveries[-1].position if self.recoveries else genesis_position(self.genesis)
 
     def incarnation_at(self, sequence: SequenceNumber, author: ValidatorIndex) -> Incarnation:
         """Return the incarnation in which `author` signed what certifies `sequence`."""
