@@ -19,7 +19,13 @@ from hypercorn.typing import (
 )
 
 from cretonode.api.cors import Cors, Headers, header, is_preflight
-from cretonode.api.problems import Problem, headers_too_large, overloaded, problem_of
+from cretonode.api.problems import (
+    Problem,
+    framed_twice,
+    headers_too_large,
+    overloaded,
+    problem_of,
+)
 from cretonode.api.settings import DRAIN_BODIES_MAX, HEADER_BYTES_MAX, PROBES_MAX, ApiSettings
 
 PROBE_PATHS: Final = ("/healthz", "/readyz")
@@ -68,6 +74,8 @@ class Gate:
             # The parser bounds only what it waits with: a request that came at once may be larger.
             if _head_bytes(scope) > HEADER_BYTES_MAX:
                 raise headers_too_large()
+            if _is_framed_twice(scope):
+                raise framed_twice()
             if is_preflight(scope["method"], scope["headers"]):
                 headers = self._cors.preflight_headers(request.origin)
                 await self._answer_early(request, 204, headers, b"")
@@ -229,6 +237,11 @@ def _head_bytes(scope: HTTPScope) -> int:
     target = len(scope["raw_path"]) + len(scope["query_string"]) + bool(scope["query_string"])
     line = len(scope["method"]) + 1 + target + len(" HTTP/1.1\r\n")
     return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) + 2
+
+
+def _is_framed_twice(scope: HTTPScope) -> bool:
+    names = {name.lower() for name, _ in scope["headers"]}
+    return {b"content-length", b"transfer-encoding"} <= names
 
 
 def _too_large(request_bytes_max: int) -> Problem:

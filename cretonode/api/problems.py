@@ -56,6 +56,7 @@ class Problem(ClientError):
         retry_after_s: int | None = None,
         allow: tuple[str, ...] = (),
         error_id: str | None = None,
+        closes: bool = False,
     ) -> None:
         super().__init__(detail)
         assert name in PROBLEMS, name
@@ -64,6 +65,7 @@ class Problem(ClientError):
         self.retry_after_s = retry_after_s
         self.allow = allow
         self.error_id = error_id
+        self.closes = closes  # the connection, after the answer
 
     @property
     def status(self) -> int:
@@ -90,6 +92,8 @@ class Problem(ClientError):
             headers["retry-after"] = str(self.retry_after_s)
         if self.allow:
             headers["allow"] = ", ".join(self.allow)
+        if self.closes:
+            headers["connection"] = "close"
         return headers
 
 
@@ -102,6 +106,12 @@ def headers_too_large() -> Problem:
     """Return the refusal of a request line and headers over their bound."""
     detail = f"the request line and the headers have at most {HEADER_BYTES_MAX} bytes"
     return Problem("headers-too-large", detail)
+
+
+def framed_twice() -> Problem:
+    """Return the refusal of a body with two lengths. Source: RFC 9112, 6.1 (request smuggling)."""
+    detail = "Content-Length and Transfer-Encoding in one request; one of them"
+    return Problem("malformed-request", detail, closes=True)
 
 
 def problem_of(error: Exception, *, method: str, path: str) -> Problem:

@@ -76,6 +76,7 @@ class _Server:
         self._context = WorkerContext(None)
         self._free = trio.Semaphore(settings.connections_max)
         self._streams: set[ClientStream] = set()
+        self._exhausted = False  # the system had no socket for the last connection
 
     async def keep(
         self, *, task_status: trio.TaskStatus[trio.Nursery] = trio.TASK_STATUS_IGNORED
@@ -114,13 +115,18 @@ class _Server:
     async def _accept(self, listener: trio.SocketListener) -> trio.SocketStream:
         while True:
             try:
-                return await listener.accept()
+                stream = await listener.accept()
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
                 # The system has no more sockets; connections that end will free some.
-                log.warning("api_accept_failed", cause=error.strerror)
+                if not self._exhausted:
+                    self._exhausted = True  # said once, until one is accepted again
+                    log.warning("api_accept_failed", cause=error.strerror)
                 await trio.sleep(EXHAUSTED_PAUSE_S)
+            else:
+                self._exhausted = False
+                return stream
 
     async def _converse(self, socket_stream: trio.SocketStream) -> None:
         stream = ClientStream(socket_stream, write_ms_max=self._settings.write_ms_max)

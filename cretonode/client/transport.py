@@ -49,6 +49,8 @@ def settings_for(url: str) -> Settings:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
+    if "@" in url:  # not repeated here: it may hold a password, and this ends up in logs
+        raise ClientError("a node's address has no user and no password; expected http://HOST:PORT")
     if not usable:
         raise ClientError(f"{url!r} is not a node's address; expected http://HOST:PORT")
     return {

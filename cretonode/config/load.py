@@ -3,6 +3,7 @@
 Every problem is collected, and one ConfigError says them all, one sentence a line.
 """
 
+import codecs
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -106,6 +107,8 @@ def _document_untrusted(path: Path) -> dict[str, object]:
         raise ConfigError("cannot be read: the path has a zero byte") from None
     if len(data) > FILE_BYTES_MAX:
         raise ConfigError(f"over {FILE_BYTES_MAX} bytes long, so no configuration")
+    if data.startswith(codecs.BOM_UTF8):
+        raise ConfigError("begins with a byte order mark, as TOML must not; save it without one")
     try:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:

@@ -1,5 +1,6 @@
 """The server over loopback: real bytes, real sockets, and its end."""
 
+import errno
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -9,11 +10,12 @@ from functools import partial
 import httpx
 import pytest
 import structlog
+import structlog.testing
 import trio
 import trio.testing
 
 from cretonode.api.gate import ApiCounters
-from cretonode.api.server import serve
+from cretonode.api.server import _Server, serve
 from cretonode.crypto.hashing import hash_of
 from cretonode.errors import ConfigError
 from cretonode.identifiers import TransactionId
@@ -122,6 +124,47 @@ async def test_a_body_in_chunks_is_taken() -> None:
 # --- hostile and unlucky clients
 
 
+class ExhaustedListener:
+    """A listener of a system without sockets: every third connection finds one."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+
+    async def accept(self) -> trio.SocketStream:
+        self.tried += 1
+        if self.tried % 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        ours, theirs = trio.socket.socketpair()
+        theirs.close()
+        return trio.SocketStream(ours)
+
+
+async def test_a_system_without_sockets_is_said_once_each_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = _Server(MemoryNode(), LOOPBACK, ApiCounters())
+    listener = ExhaustedListener()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            async with await server._accept(listener):
+                pass
+    assert listener.tried == 6
+    assert [line["event"] for line in logs] == ["api_accept_failed"] * 2
+
+
+async def test_two_framings_of_one_body_end_the_connection() -> None:
+    """RFC 9112, 6.1: something between may have read the other one. What follows is not served."""
+    both = POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    node = MemoryNode()
+    async with serving(node) as address:
+        answer = await exchange(address, both)
+        smuggled = await exchange(address, both + GET_STATUS)  # a reset may overtake the answer
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"connection: close" in answer.lower()
+    assert b"HTTP/1.1 200" not in smuggled
+    assert not node.transactions
+
+
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 async def test_an_oversized_body_gets_its_answer_and_not_a_reset(framing: str) -> None:
     settings = replace(LOOPBACK, request_bytes_max=512 * 1024)
@@ -202,6 +245,10 @@ async def test_a_client_that_reads_nothing_is_let_go() -> None:
         (POST + b"content-length: " + b"9" * 5000 + b"\r\n\r\n", "malformed-request"),
         (POST + b"content-length: 3\r\ncontent-length: 4\r\n\r\n", "malformed-request"),
         (POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n", "malformed-request"),
+        (
+            POST + b"content-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nG",
+            "malformed-request",
+        ),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), "malformed-request"),
         (b"GET ?x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", "malformed-request"),
         (b"GET / HTTP/1.1\r\nhost: [::\r\nconnection: close\r\n\r\n", "no-such-route"),

@@ -258,3 +258,10 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     for make in (Client, AsyncClient):
         with pytest.raises(ClientError, match="expected http://HOST:PORT"):
             make(url)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    for make in (Client, AsyncClient):
+        with pytest.raises(ClientError, match="no user and no password") as caught:
+            make("http://operator:secret@node:8080")
+        assert "secret" not in str(caught.value)

@@ -217,11 +217,15 @@ def test_a_syntax_error_is_reported_with_its_line(tmp_path: Path, text: str, end
     ("data", "sentence"),
     [
         (b"[node]\n\xff", "not UTF-8 at line 2"),
+        (
+            b"\xef\xbb\xbf[node]\n",
+            "begins with a byte order mark, as TOML must not; save it without one",
+        ),
         (b"x = " + b"[" * 100_000, "not TOML: nested too deeply"),
         (b"x = " + b"9" * 10_000, "not TOML: a number or date that cannot be"),
         (b"#" * (1024 * 1024 + 1), "over 1048576 bytes long, so no configuration"),
     ],
-    ids=["not UTF-8", "nested", "long number", "large"],
+    ids=["not UTF-8", "mark", "nested", "long number", "large"],
 )
 def test_a_file_that_is_no_configuration_is_refused(
     tmp_path: Path, data: bytes, sentence: str
