@@ -78,7 +78,7 @@ class Replica:
             if not graph.knows(vertex.hash):
                 graph.remember_final(vertex)
         promises = restored.promises
-        stable = promises.stable
+        stable = _newest(promises.stable, restored.checkpoint)
         dedup = Dedup(committee.parameters.dedup_window)
         for sequence, transaction_ids in restored.executed:
             dedup.begin(sequence)
@@ -338,3 +338,17 @@ class Replica:
         high = promises.high
         if high is not None and high.view == state.view:
             self.ordering.resume_high(high)
+
+
+def _newest(
+    promised: CheckpointCertificate | None, kept: CheckpointCertificate | None
+) -> CheckpointCertificate | None:
+    """Return the higher stable checkpoint of journal and database.
+
+    A journal begun anew knows of none, and what was executed before the start is not stated again:
+    without the database's the window would stay shut until the next checkpoint, or for good when
+    the others lost theirs, too.
+    """
+    if promised is None or (kept is not None and kept.sequence > promised.sequence):
+        return kept
+    return promised

@@ -53,6 +53,7 @@ class Restored:
     ] = ()  # ids of the last dedup-window sequences
     log: MerkleLog = field(default_factory=MerkleLog)
     certificate: CommitCertificate | None = None  # the highest one kept
+    checkpoint: CheckpointCertificate | None = None  # the newest stable one kept
     evidence: tuple[Evidence, ...] = ()  # signatures verified again
 
 

@@ -38,6 +38,7 @@ def read_restored(
         executed=_read_executed(reader, index, final, parameters.dedup_window),
         log=reader.merkle_log(),
         certificate=reader.highest_certificate(),
+        checkpoint=reader.newest_checkpoint(),
     )
 
 

@@ -43,6 +43,7 @@ from tests.core.replicas import (
     ROOT,
     Driven,
     anchor,
+    anchors,
     batch_of,
     committed,
     make_replica,
@@ -56,6 +57,7 @@ from tests.core.replicas import (
     said,
     sent,
     signed,
+    stable,
     words_of,
 )
 
@@ -390,3 +392,18 @@ def test_own_words_that_the_journal_knows_are_welcome_from_anybody() -> None:
 def test_an_amnesiac_does_not_wonder_at_what_it_said() -> None:
     tested = amnesiac()
     assert not of(tested.hear(plain(1, 3, ROOT), sender=0), Halt)
+
+
+def test_the_window_opens_at_the_stable_checkpoint_of_the_database() -> None:
+    """The journal that named it is lost, and what was executed before is not stated again."""
+    before = make_replica(1)
+    for message in anchors(0, 18):
+        before.hear_all(message)
+        before.hear_all(committed(0, message))
+        sequence = message.vertex.sequence
+        if sequence % 4 == 0:
+            before.hear_all(stable(sequence, before.replica.checkpoints.own[sequence]))
+    before.disk.sync()
+    kept = replace(before.disk.restore(), promises=fold([AmnesiaBegun(NONCE)]))
+    state = make_replica(1, restored=kept, start=False).replica.state
+    assert (state.final, state.low) == (18, 16)

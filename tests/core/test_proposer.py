@@ -230,6 +230,16 @@ def test_the_leader_stops_at_the_end_of_the_window() -> None:
     assert [p.sequence for p in said(tested.everything, PrePrepare)] == list(range(1, 9))
 
 
+def test_a_leader_that_may_not_propose_does_not_sit_on_a_batch() -> None:
+    """The others hear of it, and leave a leader under whom it becomes final too late."""
+    tested = make_replica(0)
+    tested.finalize(0, *anchors(0, 8))  # the whole window, and no checkpoint stable
+    effects = tested.do(batch_of(b"late"))
+    assert not said(effects, PrePrepare), "the window is shut"
+    (vertex,) = made(effects)
+    assert (vertex.sequence, vertex.transaction_count) == (0, 1)
+
+
 def test_an_anchors_time_never_goes_back() -> None:
     """DESIGN 2, Vertex: an anchor's time is at or after the previous anchor's."""
     tested = make_replica(1)

@@ -266,6 +266,7 @@ class Disk:
             executed=executed,
             log=log,
             certificate=self._highest_certificate(),
+            checkpoint=tables.checkpoints[max(tables.checkpoints)] if tables.checkpoints else None,
             evidence=tuple(tables.evidence.values()),
         )
 
