@@ -74,6 +74,7 @@ assert ATTEST_MS < REJOIN_REPEAT_MS
 INCARNATION_INDEXES: Final = 2**48  # vertex indexes that one author has in one incarnation
 INCARNATION_MAX: Final = 2**13
 RECOVERIES_MAX: Final = 16  # of one chain; their signatures are in every recovery file
+PROMISED_MAX: Final = 16  # plans that were signed and given up since the last recovery
 assert INDEX_AHEAD_MAX * 2 <= INCARNATION_INDEXES
 assert (INCARNATION_MAX + 1) * INCARNATION_INDEXES < ATTESTED_MAX
 

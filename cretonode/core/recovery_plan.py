@@ -28,7 +28,7 @@ from cretonode.identifiers import (
     VertexHash,
     short,
 )
-from cretonode.limits import INCARNATION_MAX, RECOVERIES_MAX
+from cretonode.limits import INCARNATION_MAX, PROMISED_MAX, RECOVERIES_MAX
 
 
 class JournalState(StrEnum):
@@ -102,7 +102,7 @@ def make_plan(committee: Committee, proposals: Sequence[Proposal]) -> Plan:
     _check_prefixes(base, held, proposals)
     checkpoint = _newest_stable(base, proposals)
     previous = history[-1].incarnation if history else Incarnation(0)
-    number = max(previous, *(proposal.promised for proposal in proposals)) + 1
+    number = _next_number(previous, proposals)
     if number > INCARNATION_MAX or len(history) >= RECOVERIES_MAX:
         raise ConfigError(
             f"incarnation {number} after {len(history)} recoveries: at most {RECOVERIES_MAX} are "
@@ -136,6 +136,18 @@ def _check_number(committee: Committee, proposals: Sequence[Proposal]) -> None:
             f"{len(authors)} proposals; a recovery needs those of {committee.quorum} of the "
             f"{committee.size} validators"
         )
+
+
+def _next_number(previous: Incarnation, proposals: Sequence[Proposal]) -> int:
+    """Return the number that no plan has had. One liar must not use all of them up."""
+    for proposal in proposals:
+        if proposal.promised > previous + PROMISED_MAX:
+            raise ConfigError(
+                f"validator {proposal.author} says that it signed a recovery to incarnation "
+                f"{proposal.promised}; after {previous} at most {PROMISED_MAX} plans can have been "
+                "signed and given up: leave its proposal out"
+            )
+    return max(previous, *(proposal.promised for proposal in proposals)) + 1
 
 
 def _history_of(proposals: Sequence[Proposal]) -> tuple[Recovery, ...]:

@@ -233,3 +233,12 @@ def test_the_anchor_of_a_liar_is_found_by_its_hash_alone() -> None:
     stray = replace(LINE[7].vertex, parents=(VertexHash(bytes(32)),))
     plan = plan_of(proposal(0, 5, extra=(stray,)), *map_final(5, 1, 2))
     assert plan.recovery.base == 5
+
+
+def test_nobody_uses_up_the_numbers_by_a_claim() -> None:
+    assert (
+        plan_of(proposal(0, 5), proposal(1, 5, promised=16), proposal(2, 5)).recovery.incarnation
+        == 17
+    )
+    with pytest.raises(ConfigError, match="validator 1 says .* 17; .* leave its proposal out"):
+        plan_of(proposal(0, 5), proposal(1, 5, promised=17), proposal(2, 5))
