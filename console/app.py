@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -81,6 +82,7 @@ class ConsoleApp(App[None]):
         self._source: LiveSource | None = None
         self._worker: Worker[None] | None = None
         self._recorder: Recorder | None = None
+        self._stop_told = False  # that the recording has stopped
         self._recording: Recording | None = None
         self._loading = ""
         self._heard_s = time.monotonic()
@@ -154,7 +156,9 @@ class ConsoleApp(App[None]):
         return self.window
 
     def on_mount(self) -> None:
-        """Take up with a recording or with a node."""
+        """Take up with a recording or with a node; end as `q` does when told to."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
         self.set_interval(DRAW_MS / 1000, self._draw)
         self.run_worker(self._begin())
 
@@ -246,10 +250,9 @@ class ConsoleApp(App[None]):
         if self._dirty or (now_s - self._drawn_s) * 1000 >= REDRAW_MS:
             self._dirty, self._drawn_s = False, now_s
             self.window.draw()
-            if self._recorder is not None and self._recorder.stopped:
+            if self._recorder is not None and self._recorder.stopped and not self._stop_told:
+                self._stop_told = True
                 self.tell(self._recorder.stopped, bad=True)
-                self._recorder.close()
-                self._recorder = None
 
     # --- what a source says
 

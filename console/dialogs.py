@@ -1,7 +1,7 @@
 """What stands over a screen for a moment: details, questions, choices, help."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from console.app import ConsoleApp
 
 T = TypeVar("T")
+TYPED_MAX: Final = 200  # characters of an answer, as many as the node takes of a reason
 
 
 class Dialog(ModalScreen[T]):
@@ -38,6 +39,13 @@ class Dialog(ModalScreen[T]):
     ]
 
     app: "ConsoleApp"
+    answered = False
+
+    def answer(self, result: T | None) -> None:
+        """Close with an answer. A second key that was typed with the first finds nobody."""
+        if not self.answered:
+            self.answered = True
+            self.dismiss(result)
 
     def on_mount(self) -> None:
         """Draw the box with signs that the terminal has."""
@@ -48,7 +56,7 @@ class Dialog(ModalScreen[T]):
 
     def action_close(self) -> None:
         """Close without an answer."""
-        self.dismiss(None)
+        self.answer(None)
 
 
 class DetailDialog(Dialog[None]):
@@ -187,7 +195,7 @@ class ConfirmDialog(Dialog[bool]):
 
     def action_yes(self) -> None:
         """Answer yes."""
-        self.dismiss(result=True)
+        self.answer(result=True)
 
 
 class AskDialog(Dialog[str]):
@@ -205,12 +213,14 @@ class AskDialog(Dialog[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box") as box:
             box.border_title = Text(self._title)
-            yield Input(value=self._value, placeholder=self._hint, compact=True)
+            yield Input(
+                value=self._value, placeholder=self._hint, compact=True, max_length=TYPED_MAX
+            )
             yield Static("Enter go on   Esc leave it", classes="keys")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Answer with what was typed; nothing is no answer."""
-        self.dismiss(event.value.strip() or None)
+        self.answer(event.value.strip() or None)
 
 
 class ChoiceDialog(Dialog[str]):
@@ -239,7 +249,7 @@ class ChoiceDialog(Dialog[str]):
         """Answer with what the key stands for."""
         for key, _, answer in self._choices:
             if event.character == key:
-                self.dismiss(answer)
+                self.answer(answer)
 
 
 class HelpDialog(Dialog[None]):

@@ -1,15 +1,15 @@
 """The entry point of `creto-console`: attach to a node, or replay a recording."""
 
 import asyncio
-import locale
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import click
+from click.core import ParameterSource
 
 from console.app import SOFTWARE, ConsoleApp, Options
 from console.history import NoHistory, fetch
@@ -69,6 +69,7 @@ def command(
     Read-only without --write. Inside, `?` shows the keys.
     """
     if context.invoked_subcommand is not None:
+        _refuse_misplaced(context, context.invoked_subcommand)
         return
     try:
         places = places_of(sockets, config, genesis, os.environ)
@@ -76,6 +77,8 @@ def command(
         raise click.UsageError(str(problem)) from None
     if record is not None and record.exists():
         raise click.UsageError(f"{record} exists: name a new file to record into")
+    if record is not None and not record.parent.is_dir():
+        raise click.UsageError(f"{record}: there is no directory {record.parent}")
     run(
         Options(
             places=places,
@@ -127,18 +130,45 @@ def history(sockets: Sequence[Path], config: Path | None, hours: float | None, f
 
 def run(options: Options) -> None:
     """Run the application in this terminal until the operator leaves."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (_is_terminal(sys.stdin) and _is_terminal(sys.stdout)):
         click.echo("creto-console needs a terminal; `cretonode status` does without one.", err=True)
         raise SystemExit(EXIT_CONFIG)
-    ConsoleApp(options).run()
+    app = ConsoleApp(options)
+    app.run()
+    if app.return_code:
+        raise SystemExit(app.return_code)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # None: closed by whoever started us
 
 
 def _theme(named: str | None) -> str:
     return named or (NO_COLOUR if os.environ.get("NO_COLOR") else DEFAULT_THEME)
 
 
-def _is_plain_terminal() -> bool:
-    return "utf" not in locale.getpreferredencoding(do_setlocale=False).lower()
+def _refuse_misplaced(context: click.Context, subcommand: str) -> None:
+    """Options before a subcommand would be ignored. Raises: UsageError."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"put {', '.join(given)} after {subcommand!r}, not before it")
+
+
+def _is_plain_terminal(environment: Mapping[str, str] = os.environ) -> bool:
+    """True when the locale is not UTF-8. Python's own preference does not say: in the locale C it
+    turns to UTF-8 by itself, and sets LC_CTYPE. Source: PEP 538, PEP 540.
+    """
+    if environment.get("PYTHONUTF8") == "1":
+        return False
+    values = {name: environment.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG")}
+    if values["LC_CTYPE"] == "C.UTF-8" and values["LANG"] in ("", "C", "POSIX"):
+        values["LC_CTYPE"] = ""  # set by Python
+    locale = next((value for value in values.values() if value), "")
+    return "utf" not in locale.lower()
 
 
 def main() -> None:

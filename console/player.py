@@ -51,7 +51,10 @@ class Player:
 
     def skip(self, ms: int) -> None:
         """Go forth or back by a time of the recording's."""
-        self.go(self.recording.at_time(int(self.at_ms) + ms))
+        first_ms, last_ms = self.recording.times_ms[0], self.recording.times_ms[-1]
+        at_ms = min(max(first_ms, self.at_ms + ms), last_ms)
+        self._to(self.recording.at_time(int(at_ms)), keep_time=True)
+        self.at_ms = float(at_ms)  # in a gap, too, so that the next such move leads out of it
 
     def jump(self, event: Event, *, back: bool) -> bool:
         """Stop at the next such event, or the one before; return False when there is none."""

@@ -1,5 +1,6 @@
 """Numbers for people: durations, bytes, counts. Pure."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 _BYTES: Final = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -45,6 +46,11 @@ def clock(at_ms: int, offset_ms: int = 0) -> str:
     """Return the UTC time of day of a Unix time, with milliseconds."""
     ms = (at_ms + offset_ms) % 86_400_000
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
+
+
+def moment(at_ms: int) -> str:
+    """Return the UTC date and time of day of a Unix time: `2026-03-01 12:00:00`."""
+    return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def plural(number: int, word: str) -> str:

@@ -101,10 +101,15 @@ async def change(owner: Owner, command: str, arguments: Mapping[str, Value]) -> 
     if _refused(owner):
         return
     try:
-        effect = await owner.request(command, {**arguments, **DRY_RUN})
+        effect = str(await owner.request(command, {**arguments, **DRY_RUN}))
         title = TITLES[command].format(**arguments)
-        if await owner.ask(ConfirmDialog(title, str(effect))):
-            owner.tell(str(await owner.request(command, arguments)))
+        while await owner.ask(ConfirmDialog(title, effect)):
+            # The network may have changed while the question stood there.
+            agreed, effect = effect, str(await owner.request(command, {**arguments, **DRY_RUN}))
+            if effect == agreed:
+                owner.tell(str(await owner.request(command, arguments)))
+                return
+            title = f"Changed meanwhile. {TITLES[command].format(**arguments)}"
     except RequestFailed as error:
         owner.tell(str(error), bad=True)
 

@@ -9,7 +9,7 @@ from console.look import bar
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.screens.peers import score_tone
-from console.units import clock, duration, plural
+from console.units import clock, duration, moment, plural
 from cretonode.operator.protocol import BanSnapshot, ReputationSnapshot, ViolationSnapshot
 
 BAR: Final = 10
@@ -93,8 +93,10 @@ def _until(picture: Picture, ban: BanSnapshot) -> str:
 
 
 def _ban_words(ban: BanSnapshot) -> str:
-    until = "until it is taken back" if ban.until_ms is None else f"until {clock(ban.until_ms)[:8]}"
-    return f"{ban.reason}; by {ban.by} since {clock(ban.since_ms)[:8]}, {until}"
+    until = (
+        "until it is taken back" if ban.until_ms is None else f"until {moment(ban.until_ms)} UTC"
+    )
+    return f"{ban.reason}; by {ban.by} since {moment(ban.since_ms)}, {until}"
 
 
 def ban_rows(picture: Picture) -> list[Row]:

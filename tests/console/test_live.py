@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.widgets import Input
 
 from console.app import Options
 from console.replay import Recording
@@ -195,11 +197,68 @@ def test_what_is_confirmed_is_done_after_a_dry_run(
         await played.press(*keys)
         await played.until_text("the effect")
         await played.press("y")
-        await played.until(lambda: len(node.requests) == 2)
-        assert [r.command for r in node.requests] == [command] * 2
-        assert dict(node.requests[0].arguments) == {**arguments, "dry_run": True}
-        assert dict(node.requests[1].arguments) == arguments
+        await played.until(lambda: len(node.requests) == 3)
+        assert [r.command for r in node.requests] == [command] * 3
+        for asked in node.requests[:2]:  # and again at the `y`: is it still so?
+            assert dict(asked.arguments) == {**arguments, "dry_run": True}
+        assert dict(node.requests[2].arguments) == arguments
         await played.until(lambda: played.told() == ["the effect"])
+
+    attached(tmp_path, test, write=True)
+
+
+def test_what_changed_since_the_question_is_asked_again(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {STOP: says("3 of 4 stay: finality goes on")}
+        await played.press("X")
+        await played.until_text("finality goes on")
+        node.answers = {STOP: says("2 of 4 stay: finality will stop")}
+        await played.press("y")
+        await played.until_text("finality will stop")
+        await played.until_text("Changed meanwhile. Stop this node?")
+        await played.press("n")
+        await played.pilot.pause()
+        assert all(asked.arguments.get("dry_run") for asked in node.requests)
+
+    attached(tmp_path, test, write=True)
+
+
+@pytest.mark.parametrize(
+    ("opening", "words", "keys"),
+    [
+        (("L",), "Log from which level on?", ("d", "d")),
+        (("3", "down", "b"), "Why ban node2?", ("r", "enter", "enter")),
+        (("X",), "finality goes on", ("y", "y")),
+    ],
+    ids=["choice", "line", "confirmation"],
+)
+def test_a_key_typed_twice_answers_once(
+    tmp_path: Path, opening: tuple[str, ...], words: str, keys: tuple[str, ...]
+) -> None:
+    """Both keys can come in one read, before the dialog is gone."""
+
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {LOG_LEVEL: says("from debug on"), STOP: says("finality goes on")}
+        await played.press(*opening)
+        await played.until_text(words)
+        for key in keys:
+            character = key if len(key) == 1 else None
+            played.app.screen.post_message(events.Key(key, character))
+        await played.pilot.pause()
+        assert played.app.is_running
+        assert played.app.return_code in (None, 0)
+
+    attached(tmp_path, test, write=True)
+
+
+def test_a_paste_longer_than_the_node_takes_is_not_taken(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        await played.press("3", "down", "b")
+        await played.until_text("Why ban node2?")
+        line = played.app.screen.query_one(Input)
+        line.post_message(events.Paste("x" * 70_000))
+        await played.press(*"slow")
+        assert line.value == "slow"
 
     attached(tmp_path, test, write=True)
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from console.history import NoHistory, fetch
-from console.main import command
+from console.main import _is_plain_terminal, command
 from console.replay import Recording
 from cretonode.operator.protocol import HISTORY, Request, Response, encode_message
 from cretonode.operator.protocol_recording import HistoryPiece, history_value, recording_frame
@@ -42,6 +42,36 @@ def test_a_file_that_exists_is_not_recorded_over(tmp_path: Path) -> None:
     assert code == 1
     assert "File exists" in text
     assert (tmp_path / "old.creto").read_text() == "precious"
+
+
+def test_a_place_that_cannot_be_recorded_into_is_refused_at_once(tmp_path: Path) -> None:
+    code, text = run("--socket", tmp_path / "x.sock", "--record", tmp_path / "no" / "new.creto")
+    assert code == 2
+    assert "there is no directory" in text
+
+
+def test_options_before_a_subcommand_are_not_ignored(tmp_path: Path) -> None:
+    code, text = run("--socket", tmp_path / "x.sock", "history", tmp_path / "out.creto")
+    assert code == 2
+    assert "put --socket after 'history'" in text
+
+
+@pytest.mark.parametrize(
+    ("environment", "plain"),
+    [
+        ({"LANG": "de_DE.UTF-8"}, False),
+        ({"LANG": "C", "LC_ALL": "C.utf8"}, False),
+        ({"LANG": "C"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),  # as Python leaves it, PEP 538
+        ({"LANG": "en_US.UTF-8", "LC_CTYPE": "C.UTF-8"}, False),
+        ({"LC_ALL": "POSIX", "LANG": "en_US.UTF-8"}, True),
+        ({"LANG": "de_DE.ISO-8859-1"}, True),
+        ({}, True),
+        ({"PYTHONUTF8": "1"}, False),
+    ],
+)
+def test_signs_are_plain_without_utf_8(environment: dict[str, str], *, plain: bool) -> None:
+    assert _is_plain_terminal(environment) is plain
 
 
 def test_a_recording_that_is_not_there_is_refused(tmp_path: Path) -> None:

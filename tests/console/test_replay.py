@@ -65,6 +65,12 @@ def test_playing_follows_the_recordings_own_time(story: Path) -> None:
     assert player.position == 9
     player.skip(-5_000)
     assert player.position == 4
+    player.skip(300)
+    player.skip(300)
+    assert player.position == 4
+    player.skip(400)  # short moves add up, also where nothing was said for longer than one
+    assert player.position == 5
+    player.skip(-1_000)
     player.go(10**9)
     assert player.ended
     player.advance(100)
