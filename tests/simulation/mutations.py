@@ -13,7 +13,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from cretonode.core import amnesia, certificate
-from cretonode.core.committee import Committee, faults_of, quorum_of
+from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Persist, Say
 from cretonode.core.events import Batch
@@ -60,11 +60,13 @@ def all_of(*patches: AbstractContextManager[Any]) -> Iterator[None]:
 def quorum_one_short() -> Planted:
     """A certificate of q - 1 votes."""
 
-    def unchecked(self: Committee) -> None:
-        object.__setattr__(self, "faults", faults_of(self.size))
-        object.__setattr__(self, "quorum", max(1, quorum_of(self.size) - 1))
+    check = Committee.__post_init__
 
-    return all_of(patch.object(Committee, "__post_init__", unchecked))
+    def checked_before(self: Committee) -> None:
+        check(self)
+        object.__setattr__(self, "quorum", max(1, self.quorum - 1))
+
+    return all_of(patch.object(Committee, "__post_init__", checked_before))
 
 
 def prepares_across_views() -> Planted:
