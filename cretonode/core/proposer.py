@@ -74,10 +74,13 @@ class Proposer:
         self._time_slot()
         if self._coming is not None or self.state.behind:
             return
-        if self._batch is not None and (not self._may_carry() or self._is_aged()):
+        may_propose = self.state.leads and self._may_propose()
+        # A leader that may not propose must not sit on what its clients gave it: in a plain vertex
+        # the others know of it, and leave the leader when it waits for too long.
+        if self._batch is not None and (not may_propose or self._is_aged()):
             self.index = AuthorIndex(self.index + 1)
             self._say(self._vertex(SequenceNumber(0), self._plain_parents()))
-        elif self.state.leads and self._may_propose() and self.state.now_ms >= self._due_ms():
+        elif may_propose and self.state.now_ms >= self._due_ms():
             self._propose()
 
     def next_deadline_ms(self) -> int:
@@ -106,14 +109,6 @@ class Proposer:
         if state.graph.held_by(state.me) >= AUTHOR_UNFINAL_MAX:
             return False
         return self._batch is not None or len(state.chain.covered) < len(state.graph.admitted)
-
-    def _may_carry(self) -> bool:
-        """True when the own next anchor can take the batch.
-
-        A leader that may not propose must not sit on what its clients gave it: in a plain vertex
-        the others know of it, and leave the leader when it waits for too long.
-        """
-        return self.state.leads and self._may_propose()
 
     def _is_aged(self) -> bool:
         """True when the next anchor may not carry the batch: see `dedup.reference_of`."""
