@@ -15,6 +15,7 @@ from cretonode.cli.output import plain, print_json, print_table
 from cretonode.config.load import load
 from cretonode.errors import ConfigError, MalformedMessage
 from cretonode.operator.client import OperatorClient, connect
+from cretonode.operator.commands import TIME_MS_MAX
 from cretonode.operator.protocol import (
     BAN_ADD,
     BAN_REMOVE,
@@ -145,10 +146,16 @@ def attached(config_path: Path | None, socket_path: Path | None) -> OperatorClie
 
 def milliseconds_of(text: str) -> int:
     """Return a time like 90s, 30m, 1h or 2d. Raises: ConfigError."""
-    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text, re.ASCII)
+    found = re.fullmatch(r"0*([0-9]{1,15})([smhd])", text, re.ASCII)
     if found is None:
         raise ConfigError(f"--for {text}: expected a time like 90s, 30m, 1h or 2d")
-    return int(found[1]) * UNITS_MS[found[2]]
+    lasts_ms = int(found[1]) * UNITS_MS[found[2]]
+    if not 0 < lasts_ms <= TIME_MS_MAX:
+        days = TIME_MS_MAX // UNITS_MS["d"]
+        raise ConfigError(
+            f"--for {text}: expected 1s to {days}d; without --for it stands until it is taken back"
+        )
+    return lasts_ms
 
 
 def time_of(unix_ms: int) -> str:

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import Final, NoReturn, ParamSpec
 
 from cretonode.cli.output import complain
-from cretonode.errors import ConfigError, CretoError
+from cretonode.errors import ConfigError, CorruptionError, CretoError, StorageError
+from cretonode.storage.errors import JournalError
 
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
@@ -110,6 +111,21 @@ def _sentence(error: BaseException) -> str:
     return str(error)
 
 
+def _advice(error: BaseException) -> str:
+    """Return what to do about a failing disk; empty: the error says it itself."""
+    if isinstance(error, JournalError):
+        return ""  # durability.md, section 8: the next start sees it, and finds back
+    if isinstance(error, CorruptionError):
+        return (
+            "what this node lacks it can fetch from the others: move the database away, leave the "
+            "journal where it is, look after the disk, start again; one node at a time "
+            "(docs/storage.md, section 9)"
+        )
+    if isinstance(error, StorageError) and os.strerror(errno.ENOSPC) in str(error):
+        return "make room and start again: nothing that this node acknowledged is lost"
+    return ""
+
+
 def _give_up_output() -> None:
     try:
         sys.stdout.flush()
@@ -121,7 +137,8 @@ def _give_up_output() -> None:
 
 def _exit_for(errors: list[BaseException]) -> NoReturn:
     _give_up_output()
-    for line in dict.fromkeys(_sentence(error) for error in errors):
+    lines = [*map(_sentence, errors), *filter(None, map(_advice, errors))]
+    for line in dict.fromkeys(lines):
         complain(line)
     mendable = all(isinstance(error, ConfigError) for error in errors)
     raise SystemExit(EXIT_CONFIG if mendable else EXIT_FAILED)

@@ -235,7 +235,7 @@ def _print_plan(plan: Plan, genesis: Genesis) -> None:
     print_table(
         f"recovery of chain {genesis.chain_id} from incarnation {recovery.previous} to "
         f"{recovery.incarnation}",
-        ["validator", "final", "certified", "prepared", "journal", "incarnation"],
+        ["validator", "final", "certified", "prepared", "journal", "incarnation", "promised"],
         [
             [
                 genesis.validators[p.author].name,
@@ -244,6 +244,7 @@ def _print_plan(plan: Plan, genesis: Genesis) -> None:
                 p.high.sequence if p.high is not None else "",
                 JOURNALS[p.journal],
                 p.recoveries[-1].incarnation if p.recoveries else 0,
+                p.promised or "",
             ]
             for p in plan.proposals
         ],
@@ -311,6 +312,7 @@ def _plan_as_json(plan: Plan, genesis: Genesis) -> dict[str, object]:
                 "prepared": p.high.sequence if p.high is not None else None,
                 "journal": p.journal.value,
                 "incarnation": p.recoveries[-1].incarnation if p.recoveries else 0,
+                "promised": p.promised or None,
             }
             for p in plan.proposals
         ],

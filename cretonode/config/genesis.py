@@ -84,6 +84,11 @@ class Genesis:
             raise ConfigError(problem)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the validators are called, by index."""
+        return tuple(validator.name for validator in self.validators)
+
+    @property
     def hash(self) -> VertexHash:
         """The hash of the content: the anchor of sequence 0. Computed anew each time."""
         parameters = self.parameters

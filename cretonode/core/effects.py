@@ -31,6 +31,7 @@ class Reason(Enum):
     EQUIVOCATION = auto()
     INVALID_VERTEX = auto()
     INVALID_ANCHOR = auto()
+    UNTIMELY_ANCHOR = auto()  # too far from the own clock: see `ordering.Ordering.untimely`
     TOO_MANY_HELD = auto()
     TOO_MANY_ORPHANS = auto()
     TOO_EARLY = auto()

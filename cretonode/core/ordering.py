@@ -28,6 +28,14 @@ from cretonode.identifiers import SequenceNumber, ValidatorIndex, VertexHash
 from cretonode.limits import FUTURE_VIEW_MESSAGES_MAX, TIMESTAMP_DRIFT_MS_MAX
 
 
+@dataclass(frozen=True, slots=True)
+class Untimely:
+    """How far an anchor that got no vote was ahead of the own clock, and when that was seen."""
+
+    ahead_ms: int  # negative: behind it
+    at_ms: int
+
+
 @dataclass(slots=True)
 class Ordering:
     """Slots above the final sequence and inside the window."""
@@ -40,6 +48,8 @@ class Ordering:
     said: set[SequenceNumber] = field(default_factory=set)  # voted for since the start
     # Of this view, before the restart: below it commits were said, of which none is known.
     committed_to: SequenceNumber = SequenceNumber(0)
+    # The last of each leader; forgotten when an anchor of it is accepted.
+    untimely: dict[ValidatorIndex, Untimely] = field(default_factory=dict)
     _future: dict[ValidatorIndex, deque[Vote]] = field(default_factory=dict)
     _collected: SequenceNumber = SequenceNumber(0)  # nothing is kept of this one and below
 
@@ -271,8 +281,11 @@ class Ordering:
                 slot.refused = True
                 state.emit(Refuse(state.leader, Reason.INVALID_ANCHOR))
             return False
-        if promised is None and certified is None and not self._is_timely(anchor):
-            return False
+        if promised is None and certified is None:
+            if not self._is_timely(anchor):
+                self._refuse_untimely(slot, anchor)
+                return False
+            self.untimely.pop(anchor.author, None)
         state.chain.extend(link)
         state.pace.on_accepted(sequence, state.now_ms)
         if promised is None:
@@ -294,7 +307,23 @@ class Ordering:
         )
 
     def _is_timely(self, anchor: Vertex) -> bool:
-        return abs(anchor.timestamp_ms - self.state.now_ms) <= TIMESTAMP_DRIFT_MS_MAX
+        """True near the own clock; and for the time of the anchor before, as none may go back.
+
+        Else clocks that ran ahead at a quorum, and were put right, would stop finality until real
+        time is there: no anchor would be timely for anybody. The chain's time stands still instead.
+        """
+        now_ms, before_ms = self.state.now_ms, self.state.chain.top.timestamp_ms
+        latest_ms = max(now_ms + TIMESTAMP_DRIFT_MS_MAX, before_ms)
+        return now_ms - TIMESTAMP_DRIFT_MS_MAX <= anchor.timestamp_ms <= latest_ms
+
+    def _refuse_untimely(self, slot: Slot | None, anchor: Vertex) -> None:
+        """Refuse once for each slot; it is looked at again, as time may mend it."""
+        state = self.state
+        if slot is not None and not slot.refused:
+            slot.refused = True
+            ahead_ms = anchor.timestamp_ms - state.now_ms
+            self.untimely[anchor.author] = Untimely(ahead_ms, state.now_ms)
+            state.emit(Refuse(state.leader, Reason.UNTIMELY_ANCHOR))
 
     def _vote(self, anchor: Vertex) -> None:
         """Say the prepare; a leader after a restart says its pre-prepare again."""

@@ -31,7 +31,7 @@ class Slot:
     committed: CommitCertificate | None = None
     commit_said: bool = False
     shown: set[ValidatorIndex] = field(default_factory=set)  # who was sent the pre-prepare
-    refused: bool = False  # the pre-prepared anchor broke a rule that time does not mend
+    refused: bool = False  # that the pre-prepared anchor broke a rule was said
 
     def add(self, vote: Vote) -> Vote | None:
         """Count `vote`; return an earlier one of the same author that it contradicts."""

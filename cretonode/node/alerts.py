@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from cretonode.node.standstill import STALLED_TIMEOUTS
 from cretonode.operator.protocol_topics import (
     AlertSnapshot,
     Phase,
@@ -11,7 +12,6 @@ from cretonode.operator.protocol_topics import (
     WatchedStatusSnapshot,
 )
 
-STALLED_TIMEOUTS: Final = 2  # view-change timeouts without finality while something waits
 DISK_FREE_PERCENT: Final = 10
 DISK_FREE_PERCENT_ERROR: Final = 3
 DISK_SILENT_MS: Final = 5_000
@@ -39,12 +39,16 @@ class Alerts:
         silent_ms: int,
         names: tuple[str, ...],
         now_ms: int,
+        *,
+        clocks: str = "",
     ) -> tuple[AlertSnapshot, ...]:
         """Return the alerts of this moment, the gravest first.
 
-        `silent_ms`: for how long the disk has owed an answer.
+        `silent_ms`: for how long the disk has owed an answer. `clocks`: whose are off.
         """
         found = [*_of_consensus(status, names, now_ms)]
+        if clocks:
+            found.append(Alert("clocks", "warn", clocks))
         if silent_ms > DISK_SILENT_MS:
             text = "the disk does not answer: votes and clients wait for it"
             found.append(Alert("disk_silent", "error", text))

@@ -5,7 +5,7 @@ turn, so a busy node syncs once for many messages.
 """
 
 from dataclasses import dataclass, field
-from typing import Never, Protocol, assert_never
+from typing import Final, Never, Protocol, assert_never
 
 import structlog
 import trio
@@ -37,6 +37,8 @@ from cretonode.core.state import NEVER_MS
 from cretonode.dag.graph import FinalVertex
 from cretonode.errors import ForkError
 from cretonode.identifiers import ValidatorIndex, VertexHash, short
+from cretonode.limits import TIMESTAMP_DRIFT_MS_MAX
+from cretonode.network.rate import Seldom
 from cretonode.node.bans import Bans
 from cretonode.node.batcher import Batcher
 from cretonode.node.chronicle import Chronicle
@@ -47,6 +49,8 @@ from cretonode.node.links import Links
 from cretonode.node.performer import Performer
 from cretonode.node.retaker import Retaker
 from cretonode.node.server import SlotServer
+
+CLOCK_LOG_S: Final = 60.0
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -90,6 +94,7 @@ class Driver:
     bans: Bans
     chronicle: Chronicle
     counts: Counts = field(default_factory=Counts)
+    _clock_log: Seldom = field(default_factory=lambda: Seldom(interval_s=CLOCK_LOG_S))
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> Never:
         """Step until cancelled. Raises: ForkError, StorageError."""
@@ -179,10 +184,26 @@ class Driver:
         name = reason.name.lower()
         self.counts.refused[name] = self.counts.refused.get(name, 0) + 1
         log.debug("refused", peer=peer, reason=name)
+        if reason is Reason.UNTIMELY_ANCHOR:
+            self._warn_of_clock(peer)
         if reason is Reason.INVALID_RANGE:
             # Slowness, too, is refused; but the way or this node may be what is slow.
             detail = "an answer about final sequences that its hashes do not bear out"
             self.bans.note(peer, Violation.INVALID_RANGE, detail)
+
+    def _warn_of_clock(self, leader: ValidatorIndex) -> None:
+        """Say that a leader's clock differs, now and then."""
+        seen = self.replica.ordering.untimely.get(leader)
+        if seen is None or not self._clock_log.allows(str(leader), now_s=seen.at_ms / 1000):
+            return
+        log.warning(
+            "clocks_differ",
+            peer=leader,
+            name=self.bans.names[leader],
+            ahead_ms=seen.ahead_ms,
+            allowed_ms=TIMESTAMP_DRIFT_MS_MAX,
+            meaning="no vote for its anchors; put the wrong clock right and start its node again",
+        )
 
     def _on_finalize(self, effect: Finalize) -> None:
         self.finality.on_finalize(effect, self.clock.now_ms())

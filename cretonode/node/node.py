@@ -163,7 +163,7 @@ async def _run_on_network(
             nursery.start_soon(parts.links.run, parts.peers, name="links")
             nursery.start_soon(parts.server.run, parts.peers, name="server")
             nursery.start_soon(parts.driver.bans.run, name="bans")
-            names = [validator.name for validator in identity.genesis.validators]
+            names = list(identity.genesis.names)
             await claim_key(parts.links, parts.peers, identity.committee, names, stop)
             await _work(config, parts, endpoint, stop, on_started)
             nursery.cancel_scope.cancel()
@@ -249,7 +249,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
     kept.evidence = still_valid(committee, keys, genesis.crypto_mode, kept.evidence)
     restored = replace(disk.restored, evidence=tuple(kept.evidence))
     replica = Replica(committee, me, config.consensus.timing, restored)
-    names = tuple(v.name for v in genesis.validators)
+    names = genesis.names
     chronicle = Chronicle(replica=replica, names=names, clock=clock)
     inbox = Inbox(replica.state.peers)
     batcher = Batcher(

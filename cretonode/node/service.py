@@ -39,6 +39,7 @@ from cretonode.node.finality import Finality
 from cretonode.node.judgement_views import JudgementViews
 from cretonode.node.links import Links
 from cretonode.node.progress import Progress
+from cretonode.node.standstill import standstill
 from cretonode.node.steering import outlook
 from cretonode.storage.schema import Slot
 from cretonode.storage.store import Store
@@ -237,7 +238,9 @@ class Service:
         lacking = self.quorum_lacking()
         if lacking:
             return lacking
-        return self.progress.describe()
+        return self.progress.describe() or standstill(
+            self.replica, self.genesis.names, self.clock.now_ms()
+        )
 
     def _recovery_missed(self) -> str:
         """Return who says that the network was recovered without this node; empty: too few."""

@@ -16,6 +16,7 @@ from cretonode.node.driver import Driver
 from cretonode.node.judgement_views import JudgementViews
 from cretonode.node.phase import waiting_of
 from cretonode.node.service import Service
+from cretonode.node.standstill import clocks_off
 from cretonode.node.steering import Steering
 from cretonode.node.storage_gauge import Sample, StorageGauge, percentile
 from cretonode.observability.process import cpu_seconds, resident_bytes
@@ -92,7 +93,7 @@ class WatchSource:
     @property
     def names(self) -> tuple[str, ...]:
         """What genesis calls the validators."""
-        return tuple(validator.name for validator in self.service.genesis.validators)
+        return self.service.genesis.names
 
 
 Row = TypeVar("Row")
@@ -169,7 +170,10 @@ class NodeWatcher:
         source = self._source
         storage = sample.storage if sample is not None else None
         silent_ms = source.gauge.silent_ms
-        found = source.alerts.current(status, storage, silent_ms, source.names, now_ms)
+        clocks = clocks_off(source.driver.replica, source.names, now_ms)
+        found = source.alerts.current(
+            status, storage, silent_ms, source.names, now_ms, clocks=clocks
+        )
         return found if self._is_news("alerts", found) else None
 
     def _status_news(

@@ -134,7 +134,17 @@ def test_what_is_no_proof_exits_with_2(
     assert complaint in done.stderr
 
 
-@pytest.mark.parametrize("text", ["1", "0s", "1w", "-1h", "1 h", ""])
+@pytest.mark.parametrize("text", ["0s", "00d", "3651d", "99999999999d"])
+def test_a_time_that_is_too_short_or_long_is_refused_with_the_limits(text: str) -> None:
+    done = CliRunner().invoke(
+        cli,
+        ["bans", "add", "node1", "--reason", "x", "--for", text, "--socket", "/nowhere.sock"],
+    )
+    assert done.exit_code == 2
+    assert f"--for {text}: expected 1s to 3650d" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["1", "1w", "-1h", "1 h", ""])
 def test_a_time_that_is_none_is_refused_before_anybody_is_asked(text: str) -> None:
     done = CliRunner().invoke(
         cli,

@@ -13,7 +13,8 @@ from cretonode.cli.commands import cli
 from cretonode.cli.output import print_table
 from cretonode.config import genesis
 from cretonode.config.load import load
-from cretonode.errors import ConfigError
+from cretonode.errors import ConfigError, CorruptionError, StorageError
+from cretonode.storage.errors import JournalDamaged
 
 ID = "241ecd37" * 8
 
@@ -100,3 +101,25 @@ def test_a_signal_puts_things_away_and_is_in_the_exit_code(
     done = run("testnet", tmp_path / "net")
     assert done.exit_code == 128 + number
     assert {n: signal.getsignal(n) for n in before} == before
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (CorruptionError("database x: get: Corruption: bad block"), "move the database away"),
+        (StorageError("database x: write: No space left on device"), "make room and start again"),
+        (StorageError("database x: write: Input/output error"), ""),
+        (JournalDamaged("journal x: byte 7 is not what was written"), ""),
+    ],
+)
+def test_a_failing_disk_is_told_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], error: StorageError, advice: str
+) -> None:
+    """Once, however many tasks it ended."""
+    with pytest.raises(SystemExit) as ended, errors_reported():
+        raise BaseExceptionGroup("nursery", [error, type(error)(str(error))])
+    assert ended.value.code == 1
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == f"cretonode: {error}"
+    assert len(others) == bool(advice)
+    assert advice in "".join(others)

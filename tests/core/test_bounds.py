@@ -136,6 +136,7 @@ BOUNDS: Final[dict[str, Bound]] = {
     "Ordering.slots": Bound(lambda r: r.ordering.slots, window),
     "Ordering.accepted": Bound(lambda r: r.ordering.accepted, window),
     "Ordering.said": Bound(lambda r: r.ordering.said, window),
+    "Ordering.untimely": Bound(lambda r: r.ordering.untimely, n, 0),
     "Ordering._future": Bound(
         lambda r: r.ordering._future,
         lambda r: n(r) * FUTURE_VIEW_MESSAGES_MAX,

@@ -127,3 +127,8 @@ def test_the_gravest_comes_first() -> None:
     status = replace(STATUS, absent=bytes([0, 0, 1, 0]))
     found = Alerts().current(status, replace(STORAGE, free_bytes=1), 0, NAMES, NOW_MS)
     assert [alert.kind for alert in found] == ["disk_full", "absent"]
+
+
+def test_a_clock_that_is_off_is_an_alert() -> None:
+    (alert,) = Alerts().current(STATUS, None, 0, NAMES, NOW_MS, clocks="node-2's clock is off")
+    assert (alert.kind, alert.level, alert.text) == ("clocks", "warn", "node-2's clock is off")
