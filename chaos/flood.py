@@ -23,6 +23,7 @@ from cretonode.cli.cluster import NodeProcess
 
 GROWTH_MIB_MAX: Final = 64.0
 SAMPLE_S: Final = 1.0
+ACTS_PER_S_MIN: Final = 0.1  # a message with 1 MiB to each takes its time
 FIRST_SAMPLES: Final = 5  # whose mean is where the growth is counted from
 
 
@@ -99,12 +100,13 @@ async def _play(run: Run, name: str) -> tuple[Memory, Stage, float, int]:
     ):
         await liar.begin()
         await trio.sleep(numbers["warm"])
-        memory = Memory(stage.nodes)
+        memory, before = Memory(stage.nodes), liar.acts()
         began_s = trio.current_time()
         with trio.move_on_after(numbers["seconds"]):
             await memory.watch()
         ended_s = trio.current_time()
         longest_s = stage.watch.longest_wait_s(stage.nodes, began_s, ended_s)
+        during = liar.acts() - before
         liar.end()
         await stage.finish(order)
     growth = memory.growth()
@@ -120,5 +122,10 @@ async def _play(run: Run, name: str) -> tuple[Memory, Stage, float, int]:
         kept=longest_s < STALL_S_MIN,
     )
     if name != "none":
+        run.promises.check(
+            "the flood went on while memory counted",
+            f"{during} messages in {ended_s - began_s:.0f} s, {liar.deaths} deaths of the liar",
+            kept=during > 0 and during >= ACTS_PER_S_MIN * (ended_s - began_s),
+        )
         judge(run.promises, [read_log(each) for each in honest], place, liar)
     return memory, stage, longest_s, liar.acts()

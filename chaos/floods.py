@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import replace
 from typing import ClassVar, Final
 
-from cretonode.core.messages import Message, VertexMessage
+from cretonode.core.messages import Message, Statement, VertexMessage
 from cretonode.crypto.hashing import hash_of, tree_root
 from cretonode.dag.payload import pack, transaction_ids_untrusted
 from cretonode.dag.vertex import Vertex
@@ -39,7 +39,7 @@ class Flood(Behaviour, ABC):
     def __init__(self, setting: Setting) -> None:
         """Start with nothing heard."""
         super().__init__(setting)
-        self.index = FIRST_INDEX
+        self.own_index = FIRST_INDEX
         self.anchors: deque[Vertex] = deque(maxlen=HEARD_MAX)
         self.payloads: deque[VertexMessage] = deque(maxlen=HEARD_MAX)
         self._due_ms = 0
@@ -52,6 +52,12 @@ class Flood(Behaviour, ABC):
             if message.vertex.transaction_count:
                 self.payloads.append(message)
         return super().hears(sender, message, now_ms)
+
+    def says(self, statement: Statement) -> list[Outgoing]:
+        """Let the core's own vertices pass: no lie takes an index of theirs."""
+        if isinstance(statement, VertexMessage):
+            self.own_index = max(self.own_index, statement.vertex.index)
+        return super().says(statement)
 
     def adds(self) -> list[Outgoing]:
         """Add the next handful."""
@@ -78,14 +84,14 @@ class Flood(Behaviour, ABC):
         self, parents: tuple[VertexHash, ...], height: int, payload: VertexMessage
     ) -> VertexMessage:
         """Return a signed plain vertex of the next index with the payload of another."""
-        self.index += 1
+        self.own_index += 1
         return self.sign(
             replace(
                 payload,
                 vertex=replace(
                     payload.vertex,
                     author=self.me,
-                    index=AuthorIndex(self.index),
+                    index=AuthorIndex(self.own_index),
                     height=Height(height),
                     sequence=SequenceNumber(0),
                     parents=parents,
@@ -136,7 +142,7 @@ class BaselessFlood(Flood):
         if not self.anchors:
             return None
         anchor = self.anchors[-1]
-        nothing = VertexHash(hash_of(b"nothing" + self.index.to_bytes(8, "big")))
+        nothing = VertexHash(hash_of(b"nothing" + self.own_index.to_bytes(8, "big")))
         return self.vertex((nothing, anchor.hash), anchor.height + 1, self.full())
 
 
@@ -159,7 +165,7 @@ class OldFlood(FullFlood):
         found = super().one()
         if not isinstance(found, VertexMessage):
             return None
-        old = AuthorIndex(1 + self.index % 3)
+        old = AuthorIndex(1 + self.own_index % 3)
         return self.sign(replace(found, vertex=replace(found.vertex, index=old)))
 
 

@@ -31,7 +31,7 @@ from cretonode.core.state import NEVER_MS
 from cretonode.core.statements import statement_of
 from cretonode.crypto.canonical import encode
 from cretonode.crypto.signatures import Signer
-from cretonode.identifiers import ValidatorIndex
+from cretonode.identifiers import AuthorIndex, ValidatorIndex
 from cretonode.network.endpoint import Endpoint
 from cretonode.node.disk import Disk
 from cretonode.node.driver import Driver
@@ -94,6 +94,9 @@ class LyingDriver(Driver):
         done = await self.performer.make_durable(effects)
         for peer, message in self.behaviour.outgoing(done, self.clock.now_ms(), self._stored):
             self._post(peer, message)
+        # Else the core would take its own lies for those of a copy with the same key, and halt.
+        proposer = self.replica.proposer
+        proposer.index = AuthorIndex(max(proposer.index, self.behaviour.own_index))
         for effect in done:
             self._dispatch(effect)
         self.links.flush()

@@ -51,7 +51,7 @@ from cretonode.core.messages import (
 )
 from cretonode.core.ordering import Ordering
 from cretonode.core.proposer import Proposer
-from cretonode.core.records import OwnVertex
+from cretonode.core.records import OwnVertex, Promises
 from cretonode.core.recovery import index_before
 from cretonode.core.retransmission import Retransmission
 from cretonode.core.state import NEVER_MS, Restored, State, Timing
@@ -143,18 +143,20 @@ class Replica:
             self.retransmission.advance,
             self.detector.advance,
         )
-        self._restored = restored
+        self._restored: Restored | None = restored  # until it starts
 
     def start(self, now_ms: int) -> list[Effect]:
         """Say again what was said before the restart, and what a peer may have missed."""
         state = self.state
         state.now_ms = state.progress_ms = now_ms
         self.views.entered_ms = self.views.started_ms = now_ms
-        promises = self._restored.promises
-        for message in self._restored.pending:
+        assert self._restored is not None, "a replica starts once"
+        restored, self._restored = self._restored, None
+        promises = restored.promises
+        for message in restored.pending:
             self.intake.on_vertex(state.me, message)
         newest = state.graph.newest_final.get(state.me)
-        own = [m.vertex for m in self._restored.pending if m.author == state.me]
+        own = [m.vertex for m in restored.pending if m.author == state.me]
         if own:
             self._take_up(max(own, key=lambda vertex: vertex.index))
         elif newest is not None:
@@ -163,7 +165,7 @@ class Replica:
             self.checkpoints.executed(state.final)  # the crash came before it was stated
         if not state.amnesiac:
             self.views.resume(promises.view_change, promises.new_view)
-            self._resume_votes()
+            self._resume_votes(promises)
             for sequence, digest in sorted(promises.checkpoints.items()):
                 if sequence > state.low:
                     state.emit(Say(Checkpoint(sequence=sequence, digest=digest, author=state.me)))
@@ -322,10 +324,9 @@ class Replica:
             self.proposer.index = newest.index
             self.state.emit(Persist(OwnVertex(newest.index, newest.hash)))
 
-    def _resume_votes(self) -> None:
+    def _resume_votes(self, promises: Promises) -> None:
         """Take up the promises of the current view and vote the same again."""
         state = self.state
-        promises = self._restored.promises
         for sequence, anchor in sorted(promises.accepted.items()):
             if sequence <= state.final:
                 continue

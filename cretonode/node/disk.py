@@ -41,15 +41,21 @@ NONCE_BYTES: Final = 32
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Disk:
     """The open journal and database, and where they say the node stands."""
 
     journal: Journal
     promises: Promises
     store: Store
-    restored: Restored
     committee: Committee  # in the incarnation that the database has entered
+    _restored: Restored | None
+
+    def take_restored(self) -> Restored:
+        """Return where the node stands, once: what is not final in it may be large."""
+        assert self._restored is not None, "it was taken"
+        restored, self._restored = self._restored, None
+        return restored
 
 
 @asynccontextmanager
@@ -118,7 +124,7 @@ def _open(
     # The performer folds on; the replica starts from its own copy.
     own = fold(decode_record(record) for record in opened.records)
     restored = replace(restored, promises=promises)
-    return Disk(opened.journal, own, store, restored, committee)
+    return Disk(opened.journal, own, store, committee, restored)
 
 
 def in_incarnation(committee: Committee, store: Store) -> Committee:

@@ -247,7 +247,7 @@ def assemble(config: Config, identity: Identity, disk: Disk, endpoint: Endpoint)
     node_ids = tuple(v.public_key.node_id for v in genesis.validators)
     kept = read_judgements(list(disk.store.evidence()))
     kept.evidence = still_valid(committee, keys, genesis.crypto_mode, kept.evidence)
-    restored = replace(disk.restored, evidence=tuple(kept.evidence))
+    restored = replace(disk.take_restored(), evidence=tuple(kept.evidence))
     replica = Replica(committee, me, config.consensus.timing, restored)
     names = genesis.names
     chronicle = Chronicle(replica=replica, names=names, clock=clock)

@@ -107,7 +107,7 @@ async def promises_of(config: Config, *views: int) -> Promises:
         for view in views:
             disk.journal.append_synced([encode_record(ViewEntered(View(view)))])
             disk.store.apply((), journal=disk.journal.marker)
-        return disk.restored.promises
+        return disk.take_restored().promises
 
 
 def journal_of(config: Config) -> Path:

@@ -81,7 +81,7 @@ async def opened(network: Network, node: int) -> tuple[int, Promises]:
     who = identify(network.configs[node])
     config = network.configs[node]
     async with open_disk(config, who.committee, who.me, who.secret.node_id) as disk:
-        return max(disk.committee.incarnations), disk.restored.promises
+        return max(disk.committee.incarnations), disk.take_restored().promises
 
 
 def journal_of(network: Network, node: int) -> Path:

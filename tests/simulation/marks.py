@@ -33,6 +33,7 @@ from cretonode.core.ordering import Ordering
 from cretonode.core.patience import BACKOFF_DOUBLINGS_MAX, Patience
 from cretonode.core.proposer import Proposer
 from cretonode.core.ranges import CertifiedRange
+from cretonode.core.records import Promises
 from cretonode.core.replica import Replica
 from cretonode.core.retransmission import Retransmission
 from cretonode.core.slots import Slot
@@ -321,6 +322,7 @@ def _listen_to_recovery() -> None:
 
 def _on_start(self: Replica, now_ms: int) -> None:
     state = self.state
+    assert self._restored is not None
     promised = self._restored.promises.checkpoints
     interval = state.committee.parameters.checkpoint_interval
     if state.final > state.low and state.final not in promised and not state.final % interval:
@@ -332,8 +334,8 @@ def _on_take_up(self: Replica, newest: Vertex | FinalVertex) -> None:
         mark("restart: own vertex only in the database")
 
 
-def _on_resume_votes(self: Replica) -> None:
-    state, promises = self.state, self._restored.promises
+def _on_resume_votes(self: Replica, promises: Promises) -> None:
+    state = self.state
     for sequence, anchor in promises.accepted.items():
         if sequence > state.final:
             lost = state.leader == state.me and anchor not in state.graph.admitted

@@ -71,6 +71,7 @@ class Behaviour:
         self.entered_ms = 0
         self.highs: list[PrepareCertificate] = []  # the core's own, rising
         self.made: dict[VertexHash, VertexMessage] = {}  # vertices that the core does not know of
+        self.own_index = 0  # below this the core must take no index for a vertex of its own
         self._held: list[tuple[int, Outgoing]] = []
 
     # --- the shell's side
