@@ -89,11 +89,14 @@ async def flood(run: Run) -> None:
 
 
 async def _fill_window(stage: Stage, sequences: int) -> None:
-    """Return when the dedup window holds what it will: a flood of valid vertices fills it."""
+    """Return when the dedup window holds what it will: a flood of valid vertices fills it.
+
+    Its table has its last size when as much has been taken out of it as is in it: two windows.
+    """
     await until(
         lambda: min(map(stage.watch.final, stage.nodes)) > sequences,
         limit_s=WINDOW_S,
-        what=f"{sequences} sequences, so that the dedup window is full",
+        what=f"{sequences} final sequences, so that the dedup window is full",
     )
 
 
@@ -111,7 +114,7 @@ async def _play(run: Run, name: str) -> tuple[Memory, Stage, float, int]:
     ):
         await liar.begin()
         await trio.sleep(numbers["warm"])
-        await _fill_window(stage, run.options.whole("dedup"))
+        await _fill_window(stage, 2 * run.options.whole("dedup"))
         memory, before = Memory(stage.nodes), liar.acts()
         began_s = trio.current_time()
         with trio.move_on_after(numbers["seconds"]):
