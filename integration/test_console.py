@@ -1,6 +1,7 @@
 """The real console in a terminal, attached to real nodes: what an operator sees and does."""
 
 import re
+import signal
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from integration.terminal import Terminal, open_console
 from integration.tmux import is_installed, open_in_tmux
 
 LIAR = 0
+SECOND_SCREEN, WRAPPING, CURSOR = 1049, 7, 25  # private modes of xterm; the latter are on at first
 
 
 def open_watching(place: Path, *arguments: object) -> AbstractAsyncContextManager[Terminal]:
@@ -71,6 +73,19 @@ async def test_it_waits_for_a_node_and_names_those_that_are_lost(place: Path) ->
         await replaying.until_text("replay")
         await replaying.press(")")  # the stall, by the node's own history
         await replaying.until_text(" STALLED ", "node2")
+
+
+async def test_a_console_that_is_told_to_end_leaves_the_terminal_as_it_was(place: Path) -> None:
+    async with open_console("--socket", place / "x.sock") as terminal:
+        before = terminal.settings
+        await terminal.until_text("WAITING", "waiting for a node")
+        assert terminal.settings != before
+        assert SECOND_SCREEN in terminal.modes
+        terminal.process.terminate()
+        assert await terminal.wait_ended() == 128 + signal.SIGTERM
+        await terminal.until(lambda _: SECOND_SCREEN not in terminal.modes)
+        assert terminal.modes <= {WRAPPING, CURSOR}
+        assert terminal.settings == before
 
 
 async def test_an_equivocating_leader_is_shown_proven_and_let_in_again(place: Path) -> None:
