@@ -9,6 +9,7 @@ import trio
 
 from chaos.liar_process import open_liar
 from chaos.timeline import ENVIRONMENT
+from console.replay import Recording
 from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
 from cretonode.cli.layout import make_testnet
 from cretonode.client import AsyncClient
@@ -24,6 +25,14 @@ SECOND_SCREEN, WRAPPING, CURSOR = 1049, 7, 25  # private modes of xterm; the lat
 def open_watching(place: Path, *arguments: object) -> AbstractAsyncContextManager[Terminal]:
     """Run the console in tmux where there is one, else in a bare terminal."""
     return open_in_tmux(place, *arguments) if is_installed() else open_console(*arguments)
+
+
+def ends_with_a_stop(path: Path) -> bool:
+    """True when the last word of a node's own history is that it was stopped."""
+    recording = Recording(path)
+    list(recording.load())
+    recording.close()
+    return bool(recording.gaps) and recording.gaps[-1].to_ms is None
 
 
 async def keep_submitting(url: str, scope: trio.CancelScope) -> None:
@@ -66,6 +75,7 @@ async def test_it_waits_for_a_node_and_names_those_that_are_lost(place: Path) ->
             command = ("history", "--socket", files[1].operator_socket, night)
             async with open_console(*command) as fetching:
                 await fetching.until_text("wrote", "creto-console replay")
+        assert ends_with_a_stop(max((files[1].directory / "data" / "history").iterdir()))
         await terminal.until_text(" STALE ", "trying again")
         await terminal.press("q")
         assert await terminal.wait_ended() == 0

@@ -427,6 +427,8 @@ async def test_times_are_utc_and_have_a_date_where_it_is_not_the_clocks(played: 
     assert re.search(rf"{day} \d\d:\d\d:\d\d UTC\n", text)
     assert text.count("UTC") == 1
     assert text.count(day) == 1
+    await played.press("1")
+    assert re.search(rf"{day} [0-9:]+ UTC\n", played.app.window.copied())
     old = played.app.picture()
     later = replace(old, now_ms=old.now_ms + DAY_MS)
     rows = [*LOG.parts[0].rows(later), *PHASES.parts[1].rows(later)]
