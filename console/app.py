@@ -5,33 +5,34 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.worker import Worker
 
 from console import keep, vertex_dialogs, writing
-from console.contact import Contact, Link, RequestFailed, banner, is_stale
+from console.contact import STALE_MS, Contact, Link, RequestFailed, banner
 from console.dialogs import ChoiceDialog, DetailDialog, Dialog, EvidenceDialog, HelpDialog
 from console.help import help_sections
 from console.live import INTERVAL_MS, LiveSource
 from console.look import ASCII, NO_COLOUR, PALETTES, THEMES, UNICODE, Look
-from console.main_screen import PLANS, MainScreen
+from console.main_screen import MainScreen
 from console.model import Model
-from console.picture import Part, Picture
+from console.palette import commands_of
+from console.picture import Part, Picture, verdict_on
 from console.player import TICK_MS, Player
 from console.recorder import Recorder
 from console.replay import Event, Recording
 from console.rows import plain_rows, titles_of
 from console.screens import dag, log
-from console.sockets import Place
-from console.units import clock, size
-from console.verdict import aged, verdict_of
+from console.sockets import Place, choices_of
+from console.units import moment, size
+from console.verdict import verdict_of
 from console.verify import check
 from cretonode.operator.protocol import Delta, Hello, MalformedMessage, Value
 
@@ -39,7 +40,7 @@ T = TypeVar("T")
 DRAW_MS: Final = 200
 TELL_S: Final = 6.0
 REDRAW_MS: Final = 1_000  # when nothing changed: ages grow
-PICKER_KEYS: Final = "123456789abcdefghijklmnoprstuvwxyz"
+EXIT_REFUSED: Final = 1
 SOFTWARE: Final = "creto-console"
 
 
@@ -82,7 +83,6 @@ class ConsoleApp(App[None]):
         self._source: LiveSource | None = None
         self._worker: Worker[None] | None = None
         self._recorder: Recorder | None = None
-        self._stop_told = False  # that the recording has stopped
         self._recording: Recording | None = None
         self._loading = ""
         self._heard_s = time.monotonic()
@@ -102,52 +102,62 @@ class ConsoleApp(App[None]):
         model, now_ms = self.model, self._now_ms()
         if self._frozen is not None:
             model, now_ms = self._frozen
-        verdict = verdict_of(model, now_ms)
-        silence_ms = self._silence_ms()
-        if self._frozen is None and is_stale(self.contact, silence_ms):
-            verdict = aged(verdict, silence_ms)
+            verdict = verdict_of(model, now_ms)
+        else:
+            verdict = verdict_on(model, now_ms, self.contact, self._silence_ms())
         return Picture(
             model=model, now_ms=now_ms, verdict=verdict, contact=self.contact, look=self.look
         )
 
-    def title_words(self) -> str:
-        """Return which node this is."""
-        hello = self.model.hello
-        if hello is None:
-            return SOFTWARE
-        return f"{hello.name} on {hello.chain_id}"
+    def mode_words(self, *, wide: bool) -> str:
+        """Return how the console stands, and the node's time of day; the date where it may be any.
 
-    def mode_words(self) -> str:
-        """Return how the console stands, and the node's time of day."""
+        It is the one time that says UTC: all others are, and have no date when it is this one's.
+        """
         words = ["write"] if self.options.write and self.player is None else ["read-only"]
         if self._recorder is not None:
-            words.append("recording" if not self._recorder.stopped else "not recording")
+            words.append("recording" if not self._recorder.problem else "not recording")
         player = self.player
         if player is not None:
             state = f"{player.speed:g}x" if player.playing else "stopped"
             words = [f"replay {state} {player.position + 1}/{len(player.recording)}"]
         if self.model.deltas:
-            words.append(clock(self.picture().now_ms)[:8])
+            now_ms = self._clock_ms()
+            dated = wide or player is not None
+            words.append(f"{moment(now_ms, near_ms=None if dated else now_ms)} UTC")
         return "  ".join(words)
 
     def banner_words(self) -> str:
-        """Return why what is shown is not the present; empty when it is."""
+        """Return why what is shown is not the present, or not kept; empty when it is."""
         if self._loading:
             return self._loading
+        if self._recording is not None:
+            return self._recording.damage
         words = banner(self.contact, self._silence_ms(), has_data=self.model.deltas > 0)
         if self.paused:
             words = f"paused{': ' + words if words else ': p goes on'}"
+        if self._recorder is not None and self._recorder.problem:
+            unkept = f"not recording: {self._recorder.problem}"
+            words = f"{unkept}; {words}" if words else unkept
         return words
 
     def _silence_ms(self) -> float:
         return (time.monotonic() - self._heard_s) * 1000
 
-    def _now_ms(self) -> int:
+    def _clock_ms(self) -> int:
+        """What the clock of the window shows: that of a recording goes on in its gaps."""
         if self.player is not None:
             return max(int(self.player.at_ms), self.model.at_ms)
-        if not self.model.deltas or self.contact.link is not Link.ATTACHED:
+        return self._frozen[1] if self._frozen is not None else self._now_ms()
+
+    def _now_ms(self) -> int:
+        """By the node's clock, as long as anybody knows how it went on."""
+        if self.player is not None:
+            gap = self.player.gap
+            return self.model.at_ms if gap else max(int(self.player.at_ms), self.model.at_ms)
+        if not self.model.deltas:
             return self.model.at_ms
-        return self.model.at_ms + int(self._silence_ms())
+        return self.model.at_ms + int(min(self._silence_ms(), STALE_MS))
 
     # --- life
 
@@ -170,20 +180,21 @@ class ConsoleApp(App[None]):
             try:
                 self._recorder = Recorder(self.options.record)
             except OSError as error:
-                self.tell(f"cannot record into {self.options.record}: {error.strerror}", bad=True)
+                self._refuse(f"cannot record into {self.options.record}: {error.strerror}")
+                return
         if len(self.options.places) == 1:
             self._take_up(self.options.places[0])
         else:
             await self._pick()
 
+    def _refuse(self, words: str) -> None:
+        """End: what was asked for cannot be done."""
+        self.exit(None, EXIT_REFUSED, Text(f"creto-console: {words}"))
+
     async def _pick(self) -> None:
         """Let the operator choose a node."""
         places = self.options.places
-        choices = [
-            (key, f"{place.name:<16} {place.socket}", str(i))
-            for i, (key, place) in enumerate(zip(PICKER_KEYS, places, strict=False))
-        ]
-        chosen = await self.ask(ChoiceDialog("Which node?", choices))
+        chosen = await self.ask(ChoiceDialog("Which node?", choices_of(places)))
         if chosen is not None:
             self._take_up(places[int(chosen)])
         elif self._source is None:
@@ -209,13 +220,13 @@ class ConsoleApp(App[None]):
                 )
                 await asyncio.sleep(0)
         except (OSError, MalformedMessage) as error:
-            self._loading = f"{path.name}: {getattr(error, 'strerror', None) or error}"
+            self._refuse(f"{path}: {getattr(error, 'strerror', None) or error}")
             return
         self._loading = ""
         self.player = Player(recording)
         self.player.playing = self.options.playing
         self.model = self.player.model
-        self.contact = Contact(Link.RECORDING)
+        self._note_gap()
         if recording.torn_bytes:
             self.tell(f"the last {size(recording.torn_bytes)} are torn and left out")
         self._dirty = True
@@ -243,16 +254,21 @@ class ConsoleApp(App[None]):
             self.tell(f"{self.player.recording.path}: {error}", bad=True)
             return None
         self.model = self.player.model
+        self._note_gap()
         return result
+
+    def _note_gap(self) -> None:
+        assert self.player is not None
+        gap = self.player.gap
+        contact = Contact(Link.RECORDING, "" if gap is None else gap.words())
+        self._dirty = self._dirty or contact != self.contact
+        self.contact = contact
 
     def _draw(self) -> None:
         now_s = time.monotonic()
         if self._dirty or (now_s - self._drawn_s) * 1000 >= REDRAW_MS:
             self._dirty, self._drawn_s = False, now_s
             self.window.draw()
-            if self._recorder is not None and self._recorder.stopped and not self._stop_told:
-                self._stop_told = True
-                self.tell(self._recorder.stopped, bad=True)
 
     # --- what a source says
 
@@ -282,11 +298,7 @@ class ConsoleApp(App[None]):
         self.paused = not self.paused
         self._frozen = None
         if self.paused:
-            held = Model()
-            held.hello, held.known = self.model.hello, self.model.known
-            held.at_ms, held.deltas = self.model.at_ms, self.model.deltas
-            held.histories = deepcopy(self.model.histories)
-            self._frozen = (held, self._now_ms())
+            self._frozen = (self.model.held(), self._now_ms())
         self.window.draw()
 
     def action_copy(self) -> None:
@@ -303,7 +315,7 @@ class ConsoleApp(App[None]):
             path = keep.write_copied(text, os.environ)
             self.tell(f"copied; also in {path}")
         except OSError as error:
-            self.tell(f"copied by OSC 52 only; no file: {error.strerror}")
+            self.tell(f"copied by OSC 52 only, not to {error.filename}: {error.strerror}")
 
     def action_export(self) -> None:
         """Write the table's rows into a file."""
@@ -331,7 +343,7 @@ class ConsoleApp(App[None]):
         try:
             path = keep.write_new(self.options.directory, stem, suffix, text)
         except OSError as error:
-            self.tell(f"cannot write: {error.strerror or error}", bad=True)
+            self.tell(f"cannot write {error.filename}: {error.strerror}", bad=True)
             return
         self.tell(f"wrote {path}")
 
@@ -471,28 +483,9 @@ class ConsoleApp(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
         """Return what Ctrl-P finds."""
-        for i, plan in enumerate(PLANS):
-            yield SystemCommand(plan.name, plan.about, lambda i=i: self.window.action_show(i))
-        for name in PALETTES:
-            yield SystemCommand(
-                f"Theme {name}", "Change the colours", lambda n=name: self._dress(n)
-            )
-        yield SystemCommand("Help", "The keys", self.action_help)
-        yield SystemCommand("Pause", "Hold the picture still, or go on", self.action_pause)
-        yield SystemCommand("Copy", "Copy the row under the cursor", self.action_copy)
-        yield SystemCommand("Export", "Write the rows as CSV or JSON", self.action_export)
-        # The palette itself must be gone from the screen first.
-        yield SystemCommand(
-            "Picture", "Write the screen as SVG", lambda: self.set_timer(0.1, self.action_picture)
-        )
-        if len(self.options.places) > 1:
-            yield SystemCommand("Nodes", "Attach to another node", self.action_nodes)
-        if not self.why_not_writing():
-            yield SystemCommand("Log level", "From which level on it logs", self.action_log_level)
-            yield SystemCommand("Step down", "Let another validator lead", self.action_step_down)
-            yield SystemCommand("Stop the node", "As SIGTERM does", self.action_stop_node)
-        yield SystemCommand("Quit", "Leave the console; the node goes on", self.exit)
+        return commands_of(self)
 
-    def _dress(self, name: str) -> None:
+    def dress(self, name: str) -> None:
+        """Change the colours."""
         self.theme = name
         self.window.draw()

@@ -59,7 +59,16 @@ def back_off_ms(failures: int) -> int:
 
 def is_stale(contact: Contact, silence_ms: float) -> bool:
     """True when what was heard last says nothing about now."""
-    return contact.link is not Link.RECORDING and silence_ms >= STALE_MS
+    if contact.link is Link.RECORDING:
+        return bool(contact.problem)
+    return silence_ms >= STALE_MS
+
+
+def why_stale(contact: Contact, silence_ms: float) -> str:
+    """Return why what was heard last says nothing about now."""
+    if contact.link is Link.RECORDING:
+        return contact.problem
+    return f"this node says nothing for {silence_ms / 1000:.0f} s"
 
 
 def banner(contact: Contact, silence_ms: float, *, has_data: bool) -> str:

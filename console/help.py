@@ -29,7 +29,7 @@ REPLAY: Final[Lines] = (
     ("< >", "slower, faster"),
     ("[ ]", "the view change before or after"),
     ("{ }", "the ban before or after"),
-    ("( )", "the stall before or after"),
+    ("( )", "the stall or the gap before or after"),
 )
 WRITE: Final[Lines] = (
     ("b u", "ban a validator, take its ban back (Peers, Reputation)"),

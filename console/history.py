@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from console.recorder import BYTES_MAX, MODE
+from console.recorder import BYTES_MAX, MODE, write_whole
 from console.session import Refused, Session
 from cretonode.operator.protocol import (
     HISTORY,
@@ -35,17 +36,11 @@ async def fetch(socket: Path, file: Path, from_ms: int | None, software: str) ->
     except OSError as error:
         raise NoHistory(f"{file}: {error.strerror}") from None
     try:
-        with os.fdopen(descriptor, "wb") as out:
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-            try:
-                written = 0
-                async for piece in _pieces(reader, writer, from_ms, software):
-                    written += out.write(piece)
-                    if written > BYTES_MAX:
-                        raise NoHistory(f"the history is over {BYTES_MAX >> 20} MiB")
-            finally:
-                writer.close()
-        return written
+        with FileIO(descriptor, "wb") as out:
+            return await _write(out, socket, from_ms, software)
+    except _NotWritten as error:
+        _remove(file)
+        raise NoHistory(f"{file}: {error}") from None
     except (OSError, EOFError, MalformedMessage, Refused, TimeoutError, NoHistory) as error:
         _remove(file)
         words = getattr(error, "strerror", None) or str(error) or "the node says nothing"
@@ -54,6 +49,28 @@ async def fetch(socket: Path, file: Path, from_ms: int | None, software: str) ->
 
 def _remove(file: Path) -> None:
     file.unlink(missing_ok=True)
+
+
+class _NotWritten(Exception):
+    """The file does not take it, whatever the node says."""
+
+
+async def _write(out: FileIO, socket: Path, from_ms: int | None, software: str) -> int:
+    """Return the bytes written. Raises: as `_pieces`, and _NotWritten."""
+    reader, writer = await asyncio.open_unix_connection(str(socket))
+    written = 0
+    try:
+        async for piece in _pieces(reader, writer, from_ms, software):
+            if written + len(piece) > BYTES_MAX:
+                raise _NotWritten(f"the history is over {BYTES_MAX >> 20} MiB: ask for --hours")
+            try:
+                write_whole(out, piece)
+            except OSError as error:
+                raise _NotWritten(error.strerror or error) from None
+            written += len(piece)
+    finally:
+        writer.close()
+    return written
 
 
 async def _pieces(

@@ -4,6 +4,7 @@ A file that exists is never overwritten, but for the one that holds what was cop
 """
 
 import csv
+import errno
 import io
 import json
 import os
@@ -48,7 +49,10 @@ def self_contained(svg: str) -> str:
 
 
 def write_new(directory: Path, stem: str, suffix: str, text: str) -> Path:
-    """Return the new file that holds `text`: its name says what and when. Raises: OSError."""
+    """Return the new file that holds `text`: its name says what and when.
+
+    Raises: OSError, with the path; then no part of the file is left.
+    """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for i in range(TRIES):
         path = directory / f"creto-{stem}-{stamp}{f'-{i}' if i else ''}.{suffix}"
@@ -56,10 +60,15 @@ def write_new(directory: Path, stem: str, suffix: str, text: str) -> Path:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
         except FileExistsError:
             continue
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(path)) from None
         return path
-    raise FileExistsError(f"{directory} has {TRIES} files of this second already")
+    words = f"there are {TRIES} files of this second already"
+    raise FileExistsError(errno.EEXIST, words, str(directory))
 
 
 def state_directory(environment: Mapping[str, str]) -> Path:

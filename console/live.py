@@ -9,6 +9,7 @@ from typing import Final
 from console.contact import Contact, Link, Listener, RequestFailed, back_off_ms
 from console.recorder import Recorder
 from console.session import Refused, Session
+from console.sockets import what_is_there
 from cretonode.operator.protocol import (
     SOCKET_PATH_BYTES_MAX,
     Delta,
@@ -141,12 +142,15 @@ class LiveSource:
     def _words(self, error: Exception) -> str:
         match error:
             case FileNotFoundError() | ConnectionRefusedError():
-                return f"no node listens at {self.path}"
+                what = what_is_there(self.path)
+                return f"{self.path} is {what}" if what else f"no node listens at {self.path}"
             case PermissionError():
                 return f"{self.path} belongs to another user: run this as them or root"
             case TimeoutError():
                 return f"the node at {self.path} says nothing"
             case OSError() if error.strerror:
                 return f"{self.path}: {error.strerror}"
-            case _:
+            case EOFError():
                 return str(error)
+            case _:
+                return f"{self.path}: {error}"

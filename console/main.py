@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from console.app import SOFTWARE, ConsoleApp, Options
 from console.history import NoHistory, fetch
 from console.look import DEFAULT_THEME, NO_COLOUR, PALETTES
-from console.sockets import BadPlace, places_of
+from console.sockets import A_FILE, BadPlace, places_of, what_is_there
 from console.units import size
 
 EXIT_CONFIG: Final = 2
@@ -97,7 +97,10 @@ def command(
 @GLYPHS
 @OUTPUT
 def replay(file: Path, theme: str | None, directory: Path, *, ascii_only: bool) -> None:
-    """Look through a recording: play, step, jump to view changes, bans, stalls."""
+    """Look through a recording: play, step, jump to view changes, bans, stalls, gaps."""
+    what = what_is_there(file)
+    if what not in ("", A_FILE):
+        raise click.UsageError(f"{file} is {what}, no recording")
     run(
         Options(
             recording=file,

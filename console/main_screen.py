@@ -24,6 +24,7 @@ from console.screens.reputation import REPUTATION
 from console.screens.storage import STORAGE
 from console.table import Table
 from console.verdict import Standing, Verdict
+from cretonode.operator.protocol import Hello
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
@@ -115,8 +116,8 @@ class MainScreen(Screen[None]):
         Binding("left_square_bracket", "app.jump('view change', -1)", show=False),
         Binding("right_curly_bracket", "app.jump('ban', 1)", show=False),
         Binding("left_curly_bracket", "app.jump('ban', -1)", show=False),
-        Binding("right_parenthesis", "app.jump('stall', 1)", show=False),
-        Binding("left_parenthesis", "app.jump('stall', -1)", show=False),
+        Binding("right_parenthesis", "app.jump('stall or gap', 1)", show=False),
+        Binding("left_parenthesis", "app.jump('stall or gap', -1)", show=False),
     ]
 
     def __init__(self) -> None:
@@ -173,14 +174,17 @@ class MainScreen(Screen[None]):
 
     def draw(self) -> None:
         """Draw everything anew, from the picture of this moment."""
-        if not self.query("#keys"):  # not composed yet, or gone already
+        if not (self.query("#keys") and self.query("#everything")):
+            # Not composed yet, or gone already.
             return
         picture = self.app.picture()
         width = self.size.width
         palette = picture.look.palette
         headline = shortened(_headline(picture), width, picture.look.glyphs)
         self.query_one("#headline", Static).update(headline)
-        words = f"{self.app.title_words()}  {self.app.mode_words()}"
+        wide = width >= NARROW
+        title = _title(self.app.model.hello, wide=wide or self.app.player is None)
+        words = f"{title}  {self.app.mode_words(wide=wide)}"
         self.query_one("#second", Static).update(_second(picture, words, width))
         words = self.app.banner_words()
         banner = self.query_one("#banner", Static)
@@ -295,6 +299,7 @@ class MainScreen(Screen[None]):
         if table is None or part is None:
             lines = [
                 _headline(picture).plain,
+                f" {_title(picture.model.hello, wide=True)}  {self.app.mode_words(wide=True)}",
                 *self.plan.lines(picture, self.size.width - 2),
             ]
             return "\n".join(str(line).rstrip() for line in lines)
@@ -338,7 +343,8 @@ class MainScreen(Screen[None]):
             title = table.columns[table.sorting.column].title or "bar"
             way = "descending" if table.sorting.descending else "ascending"
             found.append((f"by {title.lower()}, {way}", palette.warn, "sort"))
-        return found or [(f"{table.total} rows", palette.dim, "")]
+        known = self.app.model.deltas > 0
+        return found or [(f"{table.total} rows" if known else "", palette.dim, "")]
 
     def _keys(self, palette: Palette, width: int) -> Text:
         keys: list[tuple[str, str]] = []
@@ -368,6 +374,12 @@ def _badge(verdict: Verdict, palette: Palette) -> tuple[str, str]:
         Standing.STALE: palette.stalled,
     }[verdict.standing]
     return f" {verdict.standing.value} ", style
+
+
+def _title(hello: Hello | None, *, wide: bool) -> str:
+    if hello is None:
+        return "creto-console"
+    return f"{hello.name} on {hello.chain_id}" if wide else hello.name
 
 
 def _headline(picture: Picture) -> Text:

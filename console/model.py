@@ -5,9 +5,11 @@ socket or from a file, and nobody else changes it.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from console.gaps import SILENCE_MS
 from console.series import Rate, Series
 from cretonode.operator.protocol import Delta, Hello
 from cretonode.operator.protocol_deltas import NOTHING, Changes, changes_untrusted, merged
@@ -72,9 +74,19 @@ class Model:
     def apply(self, delta: Delta) -> None:
         """Take in what changed. Raises: MalformedMessage."""
         self.known = merged(self.known, changes_untrusted(delta), fresh=delta.fresh)
+        if delta.at_ms - self.at_ms >= SILENCE_MS:
+            self.histories = Histories()  # nobody knows how it was meanwhile
         self.at_ms = delta.at_ms
         self.deltas += 1
         self.histories.note(delta.at_ms, self.known)
+
+    def held(self) -> "Model":
+        """Return what is known now, for a picture that stands still."""
+        held = Model()
+        held.hello, held.known = self.hello, self.known
+        held.at_ms, held.deltas = self.at_ms, self.deltas
+        held.histories = deepcopy(self.histories)
+        return held
 
     @property
     def status(self) -> WatchedStatusSnapshot | None:

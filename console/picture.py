@@ -6,13 +6,15 @@ from typing import Final
 
 from rich.text import Text
 
-from console.contact import Contact
+from console.contact import Contact, Link, is_stale, why_stale
 from console.look import Glyphs, Look
 from console.model import Model
 from console.rows import Cell, Column, Row, Tone
-from console.verdict import Verdict
+from console.verdict import AGED_ADVICE, Verdict, aged, verdict_of
 
 SPAN: Final = 13  # of a label
+GAP_ADVICE: Final = "( and ) lead to the stall or gap before and after"
+UNKNOWN: Final = "not known yet: no word from the node"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,15 @@ class Picture:
     def sign(self, tone: Tone) -> tuple[str, str]:
         """Return the glyph of a tone and its style."""
         return self.look.glyphs.of(tone), self.look.palette.of(tone)
+
+
+def verdict_on(model: Model, now_ms: int, contact: Contact, silence_ms: float) -> Verdict:
+    """Return the verdict as far as the connection, or the recording, lets one judge."""
+    verdict = verdict_of(model, now_ms)
+    if not is_stale(contact, silence_ms):
+        return verdict
+    advice = GAP_ADVICE if contact.link is Link.RECORDING else AGED_ADVICE
+    return aged(verdict, why_stale(contact, silence_ms), advice)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +72,10 @@ class Part:
     empty: str  # what stands there when there are no rows
     follows: bool = False  # the cursor stays with the newest row, which is the last
     own_columns: Callable[[Picture], tuple[Column, ...]] | None = None  # instead of `columns`
+
+    def empty_in(self, picture: Picture) -> str:
+        """Return what stands there when there are no rows: of an unseen node nothing is known."""
+        return self.empty if picture.model.deltas else UNKNOWN
 
     def columns_of(self, picture: Picture) -> tuple[Column, ...]:
         """Return the columns now."""

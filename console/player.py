@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from console.gaps import Gap
 from console.model import Model
 from console.replay import Event, Recording
 
@@ -32,6 +33,11 @@ class Player:
         """True at the last delta."""
         return self.position == len(self.recording) - 1
 
+    @property
+    def gap(self) -> Gap | None:
+        """The gap we are in."""
+        return self.recording.gap_at(self.position, self.at_ms)
+
     def advance(self, elapsed_ms: float) -> bool:
         """Go on by a time of the player's; return whether something changed."""
         if not self.playing:
@@ -59,14 +65,15 @@ class Player:
     def jump(self, event: Event, *, back: bool) -> bool:
         """Stop at the next such event, or the one before; return False when there is none."""
         found = (
-            self.recording.mark_before(event, self.position)
+            self.recording.mark_before(event, self.position, self.at_ms)
             if back
-            else self.recording.next_mark(event, self.position)
+            else self.recording.next_mark(event, self.position, self.at_ms)
         )
         if found is None:
             return False
         self.playing = False
         self.go(found.at)
+        self.at_ms = float(found.at_ms)
         return True
 
     def go(self, position: int) -> None:

@@ -1,7 +1,7 @@
 """A recording to look through: where each delta is in the file, what happened when, and playing it.
 
-Bounds: an index of two numbers for each delta, CHECKPOINTS_MAX states, MARKS_MAX marks; the deltas
-themselves stay in the file.
+Bounds: an index of two numbers for each delta, CHECKPOINTS_MAX states, MARKS_MAX marks and as many
+gaps; the deltas themselves stay in the file.
 """
 
 from array import array
@@ -11,7 +11,9 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from console.gaps import Cause, Gap, gap_between
 from console.model import Model
+from console.units import moment
 from console.verdict import Standing, verdict_of
 from cretonode.operator.protocol import (
     Delta,
@@ -34,14 +36,15 @@ class Event(Enum):
 
     VIEW_CHANGE = "view change"
     BAN = "ban"
-    STALL = "stall"
+    STALL = "stall or gap"  # nothing became final, or nobody knows
 
 
 class Mark(NamedTuple):
-    """Something that happened at a delta."""
+    """Something that happened at a delta, or in a gap after it."""
 
     at: int
     event: Event
+    at_ms: int
 
 
 class Recording:
@@ -53,7 +56,9 @@ class Recording:
         self.hello: Hello | None = None
         self.times_ms = array("q")
         self.marks: list[Mark] = []
+        self.gaps: list[Gap] = []
         self.torn_bytes = 0
+        self.damage = ""  # why and where the reading ended before the file did
         self._ends = array("q")
         self._first: Delta | None = None
         self._checkpoints: list[tuple[int, Changes]] = []
@@ -71,22 +76,34 @@ class Recording:
     def load(self) -> Iterator[int]:
         """Read it from end to end; yield how many bytes were read so far, again and again.
 
-        Raises: MalformedMessage, OSError.
+        Raises: MalformedMessage, OSError, when nothing of it can be shown; see `damage`.
         """
         reader, model, watch = RecordingReader(), Model(), _Watch()
-        while data := self._file.read(READ_BYTES):
-            reader.feed(data)
-            for delta in reader.deltas_untrusted():
-                if self.hello is None and reader.hello is not None:
-                    self.hello = reader.hello
-                    model.begin(reader.hello)
-                self._note(reader.offset, delta, model, watch)
-                if len(self) % CHECKPOINT_DELTAS == 0:
-                    yield reader.offset
-        self.torn_bytes = reader.end_untrusted()
-        self.hello = reader.hello
+        try:
+            while data := self._file.read(READ_BYTES):
+                reader.feed(data)
+                for delta in reader.deltas_untrusted():
+                    if self.hello is None and reader.hello is not None:
+                        self.hello = reader.hello
+                        model.begin(reader.hello)
+                    self._note(reader.offset, delta, model, watch)
+                    if len(self) % CHECKPOINT_DELTAS == 0:
+                        yield reader.offset
+            self.torn_bytes = reader.end_untrusted()
+        except (MalformedMessage, OSError) as error:
+            if not len(self):
+                raise
+            place = self._ends[-1]
+            why = getattr(error, "strerror", None) or str(error)
+            why = why.removeprefix(f"the recording is damaged at byte {place}: ")
+            self.damage = (
+                f"damaged at byte {place} of {self.path.name} after "
+                f"{moment(self.times_ms[-1])} UTC: {why}; what comes before is shown"
+            )
         if not len(self):
             raise MalformedMessage("the recording holds no delta: nothing was said to it")
+        if watch.ended:
+            self._add_gap(Gap(len(self) - 1, Cause.STOPPED, self.times_ms[-1], None))
 
     def model_at(self, wanted: int) -> Model:
         """Return what was known after delta `wanted`. Raises: MalformedMessage, OSError."""
@@ -97,6 +114,8 @@ class Recording:
         if known is not None:
             model.known = known
             model.at_ms = self.times_ms[start]
+            model.deltas = start + 1
+            model.histories.note(model.at_ms, known)
         else:
             start = -1
         for i in range(start + 1, wanted + 1):
@@ -120,30 +139,51 @@ class Recording:
         """Return the last delta that is not after `at_ms`, or the first."""
         return max(0, bisect_right(self.times_ms, at_ms) - 1)
 
-    def next_mark(self, event: Event, position: int) -> Mark | None:
-        """Return the first such event after a position."""
-        return next((m for m in self.marks if m.event is event and m.at > position), None)
+    def gap_at(self, position: int, at_ms: float) -> Gap | None:
+        """Return the gap in which a moment is, of which delta `position` is the last before it."""
+        i = bisect_right(self.gaps, position, key=lambda gap: gap.at) - 1
+        gap = self.gaps[i] if i >= 0 else None
+        return gap if gap and gap.at == position and at_ms >= gap.begin_ms else None
 
-    def mark_before(self, event: Event, position: int) -> Mark | None:
-        """Return the last such event before a position."""
-        return next((m for m in reversed(self.marks) if m.event is event and m.at < position), None)
+    def next_mark(self, event: Event, position: int, at_ms: float) -> Mark | None:
+        """Return the first such event after a position and a moment."""
+        here = (position, at_ms)
+        return next((m for m in self.marks if m.event is event and (m.at, m.at_ms) > here), None)
+
+    def mark_before(self, event: Event, position: int, at_ms: float) -> Mark | None:
+        """Return the last such event before a position and a moment."""
+        here = (position, at_ms)
+        marks = reversed(self.marks)
+        return next((m for m in marks if m.event is event and (m.at, m.at_ms) < here), None)
 
     def _note(self, end: int, delta: Delta, model: Model, watch: "_Watch") -> None:
         i = len(self)
+        model.apply(delta)
         if i == 0:
             self._first = delta
         # A clock that was set back does not bring the search for a time out of order.
-        self.times_ms.append(max(delta.at_ms, self.times_ms[-1] if i else 0))
+        at_ms = max(delta.at_ms, self.times_ms[-1] if i else 0)
+        gap = watch.gap(i, at_ms, delta, model)
+        if gap is not None:
+            self._add_gap(gap)
+        self.times_ms.append(at_ms)
         self._ends.append(end)
-        model.apply(delta)
         for event in watch.events(model):
-            if len(self.marks) < MARKS_MAX:
-                self.marks.append(Mark(i, event))
+            self._add_mark(Mark(i, event, at_ms))
         if i % self._spacing == 0:
             self._checkpoints.append((i, model.known))
         if len(self._checkpoints) > CHECKPOINTS_MAX:
             del self._checkpoints[1::2]
             self._spacing *= 2
+
+    def _add_gap(self, gap: Gap) -> None:
+        if len(self.gaps) < MARKS_MAX:
+            self.gaps.append(gap)
+        self._add_mark(Mark(gap.at, Event.STALL, gap.begin_ms))
+
+    def _add_mark(self, mark: Mark) -> None:
+        if len(self.marks) < MARKS_MAX:
+            self.marks.append(mark)
 
     def _checkpoint_before(self, wanted: int) -> tuple[int, Changes | None]:
         i = bisect_right(self._checkpoints, wanted, key=lambda checkpoint: checkpoint[0])
@@ -157,6 +197,19 @@ class _Watch:
         self._view: int | None = None
         self._bans: frozenset[tuple[int, int]] | None = None
         self._stalled = False
+        self._last_ms: int | None = None
+        self.ended = False  # the last delta was the end of a run
+
+    def gap(self, i: int, at_ms: int, delta: Delta, model: Model) -> Gap | None:
+        """Return the gap before delta `i`, which `model` has taken in."""
+        found = None
+        if self._last_ms is not None:
+            found = gap_between(
+                i - 1, self._last_ms, at_ms, ended=self.ended, fresh=delta.fresh,
+                uptime_ms=None if model.status is None else model.status.uptime_ms,
+            )  # fmt: skip
+        self._last_ms, self.ended = at_ms, delta.ended
+        return found
 
     def events(self, model: Model) -> list[Event]:
         found: list[Event] = []

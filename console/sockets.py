@@ -1,5 +1,8 @@
 """Which node to attach to: sockets that are named, that a node.toml names, or in usual places."""
 
+import errno
+import socket
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +14,9 @@ SOCKET_VARIABLE: Final = "CRETO_NODE_OPERATOR_SOCKET"
 SOCKET_NAME: Final = "operator.sock"
 CONFIG_NAME: Final = "node.toml"
 GENESIS_NAME: Final = "genesis.json"
-SOCKETS_MAX: Final = 35  # the picker has a key for each
+A_FILE: Final = "a regular file"
+PICKER_KEYS: Final = "123456789abcdefghijklmnoprstuvwxyz"
+SOCKETS_MAX: Final = len(PICKER_KEYS)
 USUAL: Final = ("/run/cretonode", "/var/lib/cretonode")
 
 
@@ -31,6 +36,18 @@ class Place:
         """For the picker: the directory, which is the node's name in a network made by us."""
         return self.socket.parent.name or str(self.socket)
 
+    def state(self) -> str:
+        """Return whether a node listens there, in words: for the picker."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(0)  # one that has many callers waiting is there, too
+            try:
+                probe.connect(str(self.socket))
+            except OSError as error:
+                if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+                    return "stopped"
+                return "running" if error.errno == errno.EAGAIN else error.strerror or str(error)
+        return "running"
+
 
 def places_of(
     sockets: Sequence[Path],
@@ -41,10 +58,13 @@ def places_of(
     """Return where to attach: what was named, else what is found, else the default.
 
     A directory stands for the sockets in it and in the directories below it. Sockets need not
-    exist yet, the console waits for them. Raises: BadPlace.
+    exist yet, the console waits for them; in a directory a node.toml names the one of its node.
+    Raises: BadPlace, also when something that is no socket is where one should be.
     """
     if config is not None:
-        return [_from_config(config, genesis)]
+        place = _from_config(config, genesis)
+        _check(place.socket)
+        return [place]
     if sockets:
         found = [place for path in sockets for place in _expanded(path)]
     elif environment.get(SOCKET_VARIABLE):
@@ -54,7 +74,17 @@ def places_of(
         if DEFAULT_SOCKET.exists() or not found:
             found.insert(0, DEFAULT_SOCKET)
     unique = list(dict.fromkeys(path.absolute() for path in found))[:SOCKETS_MAX]
+    for path in unique:
+        _check(path)
     return [Place(path, genesis or _genesis_beside(path)) for path in unique]
+
+
+def choices_of(places: Sequence[Place]) -> list[tuple[str, str, str]]:
+    """Return the picker's choices: key, words, the number of the place."""
+    return [
+        (key, f"{place.name:<16} {place.state():<8} {place.socket}", str(i))
+        for i, (key, place) in enumerate(zip(PICKER_KEYS, places, strict=False))
+    ]
 
 
 def _expanded(path: Path) -> list[Path]:
@@ -62,22 +92,63 @@ def _expanded(path: Path) -> list[Path]:
         return [path]
     found = _below(path)
     if not found:
-        raise BadPlace(f"{path} is a directory without any {SOCKET_NAME}: is a node running there?")
+        raise BadPlace(
+            f"{path} is a directory without any {SOCKET_NAME} or {CONFIG_NAME}: no node lives there"
+        )
     return found
 
 
 def _below(directory: Path) -> list[Path]:
+    """Return the sockets of the nodes in a directory, of stopped ones as their node.toml says."""
     try:
-        return [*directory.glob(SOCKET_NAME), *sorted(directory.glob(f"*/{SOCKET_NAME}"))]
+        homes = [directory, *sorted(path for path in directory.iterdir() if path.is_dir())]
     except OSError:
         return []
+    return [path for home in homes for path in _of_home(home)]
+
+
+def _of_home(home: Path) -> list[Path]:
+    own, config = home / SOCKET_NAME, home / CONFIG_NAME
+    try:
+        if own.exists():
+            return [own]
+        return [_socket_of(_node_section(config)) or own] if config.is_file() else []
+    except (OSError, BadPlace):
+        return []
+
+
+def what_is_there(path: Path) -> str:
+    """Return what is at a path when it can be no node's socket; empty: a socket, or nothing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ""
+    return next((words for is_one, words in _KINDS if is_one(mode)), "")
+
+
+_KINDS: Final = (
+    (stat.S_ISREG, A_FILE),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def _check(path: Path) -> None:
+    what = what_is_there(path)
+    if what:
+        raise BadPlace(f"{path} is {what}, no socket of a node")
 
 
 def _from_config(config: Path, genesis: Path | None) -> Place:
     node = _node_section(config)
-    socket = node.get("operator_socket")
-    path = Path(socket) if isinstance(socket, str) else DEFAULT_SOCKET
-    return Place(path, genesis or _genesis_of(node))
+    return Place(_socket_of(node) or DEFAULT_SOCKET, genesis or _genesis_of(node))
+
+
+def _socket_of(node: Mapping[str, object]) -> Path | None:
+    path = node.get("operator_socket")
+    return Path(path) if isinstance(path, str) else None
 
 
 def _node_section(config: Path) -> dict[str, object]:

@@ -63,7 +63,7 @@ class Table(Widget, can_focus=True):
         """Show the part's rows, the cursor on the same subject as before if it is still there."""
         self.look = picture.look
         self.columns = part.columns_of(picture)
-        self._empty, self._follows = part.empty, part.follows
+        self._empty, self._follows = part.empty_in(picture), part.follows
         self._arrange(part.rows(picture))
 
     def fill_with(self, columns: tuple[Column, ...], rows: Sequence[Row], empty: str) -> None:

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Final
 
+DAY_MS: Final = 86_400_000
+
 _BYTES: Final = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _COUNTS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _TIMES: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
@@ -48,9 +50,31 @@ def clock(at_ms: int, offset_ms: int = 0) -> str:
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
 
 
-def moment(at_ms: int) -> str:
-    """Return the UTC date and time of day of a Unix time: `2026-03-01 12:00:00`."""
-    return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
+def moment(at_ms: int, *, near_ms: int | None = None, exact: bool = False) -> str:
+    """Return the UTC date and time of day of a Unix time: `2026-03-01 12:00:00`.
+
+    Without the date on the day of `near_ms`; with milliseconds when `exact`.
+    """
+    time = clock(at_ms) if exact else clock(at_ms)[:8]
+    if near_ms is not None and at_ms // DAY_MS == near_ms // DAY_MS:
+        return time
+    return f"{date(at_ms)} {time}"
+
+
+def stamp(at_ms: int) -> str:
+    """Return a moment for texts that are copied from the screen: `2026-03-01 12:00:00.123 UTC`."""
+    return f"{moment(at_ms, exact=True)} UTC"
+
+
+def date(at_ms: int) -> str:
+    """Return the UTC date of a Unix time: `2026-03-01`; of one past all dates, its number of days.
+
+    Clocks are other people's: one may be wrong by as much as its field holds.
+    """
+    try:
+        return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%d}"
+    except (ValueError, OverflowError, OSError):
+        return f"day {at_ms // DAY_MS}"
 
 
 def plural(number: int, word: str) -> str:

@@ -12,6 +12,7 @@ from console.units import duration, listed, plural
 from cretonode.operator.protocol_topics import Phase, WatchedStatusSnapshot
 
 SILENT_MS: Final = 1_000.0  # keep-alives come every 125 ms or sooner
+AGED_ADVICE: Final = "see whether its process runs, and what its log ends with"
 STALL_MS: Final = 5_000  # without finality while something waits (SPEC C10)
 SLOW_FACTOR: Final = 4  # times finality_timeout_ms: the oldest waits suspiciously long
 DISK_LOW: Final = 0.05  # of the file system
@@ -58,15 +59,15 @@ def verdict_of(model: Model, now_ms: int) -> Verdict:
     )
 
 
-def aged(verdict: Verdict, silence_ms: float) -> Verdict:
-    """Return the verdict on a node that has said nothing for too long: what was is not what is."""
+def aged(verdict: Verdict, why: str, advice: str = AGED_ADVICE) -> Verdict:
+    """Return the verdict on a node that said nothing for too long: what was is not what is."""
     if verdict.standing is Standing.WAITING:
         return verdict
     last = f"{verdict.standing.value.lower()}, {verdict.reason}"
     return Verdict(
         standing=Standing.STALE,
-        reason=f"this node says nothing for {silence_ms / 1000:.0f} s; before: {last}",
-        advice="see whether its process runs, and what its log ends with",
+        reason=f"{why}; before: {last}",
+        advice=advice,
     )
 
 

@@ -1,25 +1,21 @@
 """A terminal without a window: runs the real console, types, reads the screen."""
 
-import fcntl
 import os
-import pty
-import struct
+import re
 import subprocess
-import sys
 import termios
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pyte
 import trio
 
+from bench.terminal import END_S, READ_BYTES, in_terminal
 from integration.conftest import SETTLE_S
 
 KEYS = {"Enter": "\r", "Esc": "\x1b", "Tab": "\t", "Down": "\x1b[B"}
-READ_BYTES = 65_536
-END_S = 10.0
-CONSOLE = (sys.executable, "-c", "from console.main import main; main()")
+MODES = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 
 
 class Terminal(ABC):
@@ -61,8 +57,9 @@ class BareTerminal(Terminal):
     """A pseudo-terminal, its screen kept by pyte."""
 
     def __init__(self, process: subprocess.Popen[bytes], fd: int, columns: int, lines: int) -> None:
-        self._process = process
+        self.process = process
         self._fd = fd
+        self._drawn = bytearray()
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._changed = trio.Event()
@@ -77,6 +74,7 @@ class BareTerminal(Terminal):
                 data = b""
             if data:
                 self._stream.feed(data)
+                self._drawn += data
             self._changed.set()
             self._changed = trio.Event()
             if not data:
@@ -86,6 +84,20 @@ class BareTerminal(Terminal):
     def text(self) -> str:
         """What is on the screen."""
         return "\n".join(line.rstrip() for line in self._screen.display)
+
+    @property
+    def settings(self) -> list[object]:
+        """How the terminal treats what is typed: echo, lines, signals."""
+        return termios.tcgetattr(self._fd)
+
+    @property
+    def modes(self) -> set[int]:
+        """The private modes that the program has switched on and not off: mouse, second screen."""
+        on = set[int]()
+        for numbers, switch in MODES.findall(self._drawn):
+            for number in map(int, numbers.split(b";")):
+                (on.add if switch == b"h" else on.discard)(number)
+        return on
 
     async def press(self, *keys: str) -> None:
         """Type keys: characters, or names of KEYS."""
@@ -100,38 +112,17 @@ class BareTerminal(Terminal):
     async def wait_ended(self) -> int:
         """Return the exit code of the program."""
         with trio.fail_after(END_S):
-            return await trio.to_thread.run_sync(self._process.wait, abandon_on_cancel=True)
+            return await trio.to_thread.run_sync(self.process.wait, abandon_on_cancel=True)
 
 
 @asynccontextmanager
 async def open_console(
     *arguments: object, columns: int = 100, lines: int = 30
-) -> AsyncGenerator[Terminal]:
+) -> AsyncGenerator[BareTerminal]:
     """Run creto-console in a bare terminal; it is ended on the way out."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
-    process = subprocess.Popen(  # noqa: ASYNC220  a terminal is given to it, and read here
-        [*CONSOLE, *map(str, arguments)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        env=environment | {"TERM": "xterm-256color", "PYTHONUTF8": "1"},
-    )
-    os.close(theirs)
-    try:
+    with in_terminal(*arguments, columns=columns, lines=lines) as (process, fd):
         async with trio.open_nursery() as nursery:
-            terminal = BareTerminal(process, ours, columns, lines)
+            terminal = BareTerminal(process, fd, columns, lines)
             nursery.start_soon(terminal.read_forever)
             yield terminal
             nursery.cancel_scope.cancel()
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(END_S)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        os.close(ours)

@@ -1,6 +1,7 @@
 """The real console in a terminal, attached to real nodes: what an operator sees and does."""
 
 import re
+import signal
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import trio
 
 from chaos.liar_process import open_liar
 from chaos.timeline import ENVIRONMENT
+from console.replay import Recording
 from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
 from cretonode.cli.layout import make_testnet
 from cretonode.client import AsyncClient
@@ -17,11 +19,20 @@ from integration.terminal import Terminal, open_console
 from integration.tmux import is_installed, open_in_tmux
 
 LIAR = 0
+SECOND_SCREEN, WRAPPING, CURSOR = 1049, 7, 25  # private modes of xterm; the latter are on at first
 
 
 def open_watching(place: Path, *arguments: object) -> AbstractAsyncContextManager[Terminal]:
     """Run the console in tmux where there is one, else in a bare terminal."""
     return open_in_tmux(place, *arguments) if is_installed() else open_console(*arguments)
+
+
+def ends_with_a_stop(path: Path) -> bool:
+    """True when the last word of a node's own history is that it was stopped."""
+    recording = Recording(path)
+    list(recording.load())
+    recording.close()
+    return bool(recording.gaps) and recording.gaps[-1].to_ms is None
 
 
 async def keep_submitting(url: str, scope: trio.CancelScope) -> None:
@@ -64,6 +75,7 @@ async def test_it_waits_for_a_node_and_names_those_that_are_lost(place: Path) ->
             command = ("history", "--socket", files[1].operator_socket, night)
             async with open_console(*command) as fetching:
                 await fetching.until_text("wrote", "creto-console replay")
+        assert ends_with_a_stop(max((files[1].directory / "data" / "history").iterdir()))
         await terminal.until_text(" STALE ", "trying again")
         await terminal.press("q")
         assert await terminal.wait_ended() == 0
@@ -71,6 +83,19 @@ async def test_it_waits_for_a_node_and_names_those_that_are_lost(place: Path) ->
         await replaying.until_text("replay")
         await replaying.press(")")  # the stall, by the node's own history
         await replaying.until_text(" STALLED ", "node2")
+
+
+async def test_a_console_that_is_told_to_end_leaves_the_terminal_as_it_was(place: Path) -> None:
+    async with open_console("--socket", place / "x.sock") as terminal:
+        before = terminal.settings
+        await terminal.until_text("WAITING", "waiting for a node")
+        assert terminal.settings != before
+        assert SECOND_SCREEN in terminal.modes
+        terminal.process.terminate()
+        assert await terminal.wait_ended() == 128 + signal.SIGTERM
+        await terminal.until(lambda _: SECOND_SCREEN not in terminal.modes)
+        assert terminal.modes <= {WRAPPING, CURSOR}
+        assert terminal.settings == before
 
 
 async def test_an_equivocating_leader_is_shown_proven_and_let_in_again(place: Path) -> None:

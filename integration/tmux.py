@@ -10,7 +10,8 @@ from pathlib import Path
 
 import trio
 
-from integration.terminal import CONSOLE, END_S, Terminal
+from bench.terminal import CONSOLE, END_S
+from integration.terminal import Terminal
 
 NAMES = {"Enter": "Enter", "Esc": "Escape", "Tab": "Tab", "Down": "Down"}
 LOOK_S = 0.05

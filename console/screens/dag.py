@@ -8,7 +8,7 @@ from rich.text import Text
 
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Column, Row, Tone
-from console.units import clock, count, size
+from console.units import count, size, stamp
 from cretonode.operator.protocol_topics import VertexSnapshot, VertexState
 
 HASH_BYTES: Final = 32
@@ -215,7 +215,7 @@ def described(picture: Picture, vertex: VertexSnapshot) -> Detail:
         ("kind", f"anchor of sequence {vertex.anchor:,}" if vertex.anchor else "vertex"),
         ("state", vertex.state),
         ("final by", "-" if vertex.sequence is None else f"sequence {vertex.sequence:,}"),
-        ("made", f"{clock(vertex.timestamp_ms)} by its author's clock"),
+        ("made", f"{stamp(vertex.timestamp_ms)} by its author's clock"),
         ("payload", f"{vertex.transactions:,} transactions, {size(vertex.payload_bytes)}"),
     ]
     for parent in hashes_of(vertex.parents)[:PARENTS_SHOWN]:

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
-from console.units import clock, plural
+from console.units import moment, plural, stamp
 from cretonode.operator.protocol import EvidenceSnapshot
 from cretonode.operator.protocol_topics import LogSnapshot
 
@@ -52,7 +52,7 @@ def log_rows(picture: Picture) -> list[Row]:
         Row(
             str(entry.number),
             (
-                number(entry.number, clock(entry.at_ms)),
+                number(entry.number, moment(entry.at_ms, near_ms=picture.now_ms, exact=True)),
                 Cell(entry.level, TONES.get(entry.level, Tone.PLAIN)),
                 Cell(entry.event, TONES.get(entry.level, Tone.PLAIN)),
                 Cell(_tags(entry, names)),
@@ -67,7 +67,7 @@ def log_detail(picture: Picture, key: str) -> Detail | None:
     entry = next((e for e in picture.model.known.log or () if str(e.number) == key), None)
     if entry is None:
         return None
-    fields = [("at", clock(entry.at_ms)), ("level", entry.level)]
+    fields = [("at", stamp(entry.at_ms)), ("level", entry.level)]
     for name, value in (("view", entry.view), ("sequence", entry.sequence)):
         fields += [(name, str(value))] if value is not None else []
     if entry.peer is not None:

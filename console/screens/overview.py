@@ -13,7 +13,7 @@ from console.screens.peers import PEERS
 from console.screens.storage import forecast
 from console.series import sparkline
 from console.table_text import Frame, drawn
-from console.units import clock, count, duration, size
+from console.units import count, duration, moment, size
 from console.verdict import Standing
 from cretonode.operator.protocol_topics import (
     Mark,
@@ -202,7 +202,8 @@ def _changes(picture: Picture) -> list[Text]:
         leader = picture.model.name_of(change.to_leader)
         took = "going on" if not change.ended else f"in {duration(change.duration_ms)}"
         line = labelled(
-            "" if i else "Last views", (clock(change.at_ms)[:8], picture.styled(Tone.DIM))
+            "" if i else "Last views",
+            (moment(change.at_ms, near_ms=picture.now_ms), picture.styled(Tone.DIM)),
         )
         line.append(f"  {change.from_view} {arrow} {change.to_view}  {leader}  {change.reason}  ")
         found.append(line.append(took, picture.styled(Tone.DIM)))
@@ -226,7 +227,7 @@ def _news(picture: Picture) -> list[Text]:
     for entry in log[-LOG_LINES:]:
         tone = Tone.BAD if entry.level == "error" else Tone.WARN
         text = Text(no_wrap=True)
-        text.append(f"{clock(entry.at_ms)[:8]}  ", picture.styled(Tone.DIM))
+        text.append(f"{moment(entry.at_ms, near_ms=picture.now_ms)}  ", picture.styled(Tone.DIM))
         text.append(f"{entry.event}  ", picture.styled(tone))
         found.append(text.append(entry.text))
     return found

@@ -8,7 +8,7 @@ from rich.text import Text
 from console.look import Glyphs
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
-from console.units import clock, count, duration, listed, plural
+from console.units import count, duration, listed, moment, plural, stamp
 from console.verdict import waits_for
 from cretonode.operator.protocol_topics import Mark, SlotSnapshot, ViewChangeSnapshot
 
@@ -149,7 +149,7 @@ def slot_detail(picture: Picture, key: str) -> Detail | None:
         ("phase", phase_of(slot)[0]),
         ("view", f"{slot.view}, leader {picture.model.name_of(slot.leader)}"),
         ("views voted in", str(slot.views)),
-        ("first heard", clock(slot.since_ms)),
+        ("first heard", stamp(slot.since_ms)),
         ("anchor", slot.anchor.hex() if slot.anchor else "not proposed yet"),
         ("finality", duration(slot.finality_ms)),
         ("vertices", f"{slot.vertices}, of {plural(slot.authors, 'author')}"),
@@ -175,7 +175,7 @@ def _change_row(picture: Picture, change: ViewChangeSnapshot) -> Row:
     return Row(
         str(change.number),
         (
-            number(change.at_ms, clock(change.at_ms)[:8]),
+            number(change.at_ms, moment(change.at_ms, near_ms=picture.now_ms)),
             number(change.to_view, f"{change.from_view} {arrow} {change.to_view}"),
             Cell(f"{name(change.from_leader)} {arrow} {name(change.to_leader)}"),
             took,
@@ -203,7 +203,7 @@ def change_detail(picture: Picture, key: str) -> Detail | None:
     return Detail(
         title=f"View change {change.from_view} to {change.to_view}",
         fields=(
-            ("at", clock(change.at_ms)),
+            ("at", stamp(change.at_ms)),
             ("cause", f"{change.cause.replace('_', ' ')}: {change.reason}"),
             ("leader", f"{name(change.from_leader)} before, {name(change.to_leader)} after"),
             ("duration", took),

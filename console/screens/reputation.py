@@ -9,7 +9,7 @@ from console.look import bar
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.screens.peers import score_tone
-from console.units import clock, duration, moment, plural
+from console.units import duration, moment, plural, stamp
 from cretonode.operator.protocol import BanSnapshot, ReputationSnapshot, ViolationSnapshot
 
 BAR: Final = 10
@@ -80,7 +80,10 @@ def score_detail(picture: Picture, key: str) -> Detail | None:
     ]
     noted = [v for v in known.violations or () if v.validator == each.validator]
     fields += [
-        (clock(violation.at_ms)[:8], f"{violation.type.replace('_', ' ')}: {violation.detail}")
+        (
+            moment(violation.at_ms, near_ms=picture.now_ms),
+            f"{violation.type.replace('_', ' ')}: {violation.detail}",
+        )
         for violation in reversed(noted)
     ]
     return Detail(title=f"Reputation of {each.name}", fields=tuple(fields))
@@ -108,7 +111,7 @@ def ban_rows(picture: Picture) -> list[Row]:
                 Cell(ban.name, order=ban.validator),
                 Cell("in force" if ban.in_force else "warning only",
                      Tone.BAD if ban.in_force else Tone.WARN),
-                number(ban.since_ms, clock(ban.since_ms)[:8]),
+                number(ban.since_ms, moment(ban.since_ms, near_ms=picture.now_ms)),
                 number(ban.until_ms, _until(picture, ban)),
                 Cell(ban.by),
                 Cell(ban.reason),
@@ -128,8 +131,9 @@ def ban_detail(picture: Picture, key: str) -> Detail | None:
         fields=(
             ("reason", ban.reason),
             ("by", ban.by),
-            ("since", clock(ban.since_ms)),
-            ("expires", _until(picture, ban)),
+            ("since", stamp(ban.since_ms)),
+            ("expires", _until(picture, ban) if ban.until_ms is None else
+             f"{stamp(ban.until_ms)}, {_until(picture, ban)}"),
             ("in force", "yes" if ban.in_force else
              "no: a warning only, as more bans than f would stall this node"),
             ("node id", ban.node_id.hex()),
@@ -154,7 +158,10 @@ def violation_rows(picture: Picture) -> list[Row]:
         Row(
             key,
             (
-                number(violation.at_ms, clock(violation.at_ms)),
+                number(
+                    violation.at_ms,
+                    moment(violation.at_ms, near_ms=picture.now_ms, exact=True),
+                ),
                 Cell(violation.name, order=violation.validator),
                 Cell(violation.type.replace("_", " "), Tone.WARN),
                 Cell(violation.detail),
@@ -172,7 +179,7 @@ def violation_detail(picture: Picture, key: str) -> Detail | None:
     return Detail(
         title=f"Violation of {violation.name}",
         fields=(
-            ("at", clock(violation.at_ms)),
+            ("at", stamp(violation.at_ms)),
             ("type", violation.type.replace("_", " ")),
             ("detail", violation.detail),
         ),

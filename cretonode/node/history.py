@@ -1,7 +1,8 @@
 """The node's own recording of what operators see: the last hours, on disk, within a bound.
 
 Files of deltas, each a recording of its own that begins with everything; the oldest go when there
-is too much. Nothing is synced: a crash tears the end of the newest file, which readers pass over.
+is too much. The end of a run is marked, so that nobody takes a stopped node for one with nothing
+to say. Nothing is synced: a crash tears the end of the newest file, which readers pass over.
 A disk that refuses ends the recording for a while and nothing else.
 Source: docs/operator-socket.md, section 8.
 """
@@ -18,7 +19,7 @@ import structlog
 import trio
 
 from cretonode.errors import ClientError
-from cretonode.operator.protocol import Hello, encode_message
+from cretonode.operator.protocol import Delta, Hello, encode_message
 from cretonode.operator.protocol_deltas import TOPICS
 from cretonode.operator.protocol_recording import (
     FRAME_BYTES_MAX,
@@ -34,6 +35,7 @@ from cretonode.operator.watching import Watcher
 
 NOTE_S: Final = 1.0  # between deltas
 ALIVE_MS: Final = 10_000  # what moves all the time is noted so often
+END_S: Final = 2.0  # for the mark of the end, when the node stops
 REFUSED_S: Final = 60.0  # until the disk is tried again
 FREE_BYTES_MIN: Final = 256 * 1024 * 1024  # below it the votes need the disk more than this does
 HISTORY_TOPICS: Final = frozenset(TOPICS) - {"vertices"}
@@ -67,6 +69,8 @@ class History:
     bytes_max: int
     hello: Hello
     segments: list[Segment] = field(default_factory=list)  # the oldest first
+    # When the last delta was noted, by the node's clock and by trio's; None: the end needs no mark.
+    _noted: tuple[int, float] | None = None
     # One job at a time, so that nobody reads what is being removed.
     _limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
 
@@ -76,14 +80,19 @@ class History:
         return sum(segment.size for segment in self.segments)
 
     async def run(self, watchers: "WatcherMaker") -> Never:
-        """Note what changes, once a second, until cancelled."""
-        while True:
-            try:
-                await trio.to_thread.run_sync(self._open, limiter=self._limiter)
-                await self._note(watchers)
-            except OSError as error:
-                log.warning("history_refused", cause=str(error), again_s=REFUSED_S)
-            await trio.sleep(REFUSED_S)
+        """Note what changes, once a second, until cancelled; then that this was the end."""
+        try:
+            while True:
+                try:
+                    await trio.to_thread.run_sync(self._open, limiter=self._limiter)
+                    await self._note(watchers)
+                except OSError as error:
+                    self._noted = None  # the newest file may end in half a frame
+                    log.warning("history_refused", cause=str(error), again_s=REFUSED_S)
+                await trio.sleep(REFUSED_S)
+        finally:
+            with trio.move_on_after(END_S, shield=True):
+                await self._end()
 
     async def _note(self, watchers: "WatcherMaker") -> Never:
         """Raises: OSError."""
@@ -98,8 +107,23 @@ class History:
                     await trio.to_thread.run_sync(
                         partial(self._append, frame, begun_ms=begun_ms), limiter=self._limiter
                     )
+                    self._noted = (delta.at_ms, trio.current_time())
                     first = False
                 await trio.sleep(NOTE_S)
+
+    async def _end(self) -> None:
+        if self._noted is None:
+            return
+        at_ms, noted_s = self._noted
+        at_ms += round((trio.current_time() - noted_s) * 1000)
+        frame = recording_frame(
+            encode_message(Delta(at_ms=at_ms, fresh=False, topics={}, ended=True))
+        )
+        try:
+            write = partial(self._append, frame, begun_ms=None)
+            await trio.to_thread.run_sync(write, limiter=self._limiter)
+        except OSError as error:
+            log.warning("history_refused", cause=str(error))
 
     async def piece(self, *, from_ms: int | None, cursor: int | None) -> HistoryPiece:
         """Return the frames from a moment or cursor on. Raises: ClientError."""

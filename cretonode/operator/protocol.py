@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 VERSION_MAJOR: Final = 1  # another one does not understand this one
-VERSION_MINOR: Final = 2  # a higher one has more commands and fields
+VERSION_MINOR: Final = 3  # a higher one has more commands and fields
 SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path of Linux without its final zero
 REQUEST_BYTES_MAX: Final = 64 * 1024  # of a message to the node
 RESPONSE_BYTES_MAX: Final = 1024 * 1024  # of a message from it
@@ -139,6 +139,7 @@ class Delta:
     at_ms: int  # Unix time of the node
     fresh: bool  # what was known before is void: this is everything
     topics: Mapping[str, Value]  # tables by topic; those without change are left out
+    ended: bool = False  # in a history: the node stopped here, and nothing follows until it starts
 
 
 Message: TypeAlias = Attach | Hello | Refusal | Request | Response | Delta
@@ -163,8 +164,10 @@ def encode_message(message: Message) -> bytes:
         case Response(id=id_, ok=ok, value=value, error=error):
             content = {"id": id_, "ok": ok, "value": value, "error": shown(error)}
             return encode(["response", fields_value(content)])
-        case Delta(at_ms=at_ms, fresh=fresh, topics=topics):
+        case Delta(at_ms=at_ms, fresh=fresh, topics=topics, ended=ended):
             content = {"at_ms": at_ms, "fresh": fresh, "topics": fields_value(topics)}
+            if ended:
+                content["ended"] = True
             return encode(["delta", fields_value(content)])
         case _:
             assert_never(message)
@@ -227,13 +230,16 @@ def _response_untrusted(content: Mapping[str, Value]) -> Response:
 
 
 def _delta_untrusted(content: Mapping[str, Value]) -> Delta:
-    fresh = content.get("fresh")
+    fresh, ended = content.get("fresh"), content.get("ended", False)
     if not isinstance(fresh, bool):
         raise MalformedMessage("a delta without fresh")
+    if not isinstance(ended, bool):
+        raise MalformedMessage("a delta whose ended is neither true nor false")
     return Delta(
         at_ms=number_untrusted("at_ms", content.get("at_ms"), NUMBER_MAX),
         fresh=fresh,
         topics=fields_untrusted(content.get("topics")),
+        ended=ended,
     )
 
 

@@ -3,12 +3,22 @@
 import asyncio
 import csv
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from console.app import Options
 from console.main_screen import PLANS, MainScreen
+from console.replay import Recording
+from console.screens.log import LOG
+from console.screens.phases import PHASES
+from console.units import DAY_MS, moment
+from cretonode.operator.protocol import encode_message
+from cretonode.operator.protocol_deltas import delta_of
+from cretonode.operator.protocol_recording import recording_frame, recording_head
+from tests.console import examples
 from tests.console.pilots import (
     LIVE_AT,
     RECORDING,
@@ -294,7 +304,7 @@ async def test_a_recording_is_stepped_and_jumped_through(played: Played) -> None
     await played.press("left_square_bracket")
     assert player.position == changed
     await played.press("left_parenthesis")
-    assert "no stall before this" in played.told()[-1]
+    assert "no stall or gap before this" in played.told()[-1]
 
 
 @on_recording(at=0)
@@ -326,13 +336,46 @@ async def test_q_leaves(played: Played) -> None:
     assert not played.app.is_running
 
 
-def test_a_file_that_is_no_recording_is_refused_in_words(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("dear diary")
+@pytest.mark.parametrize("content", ["dear diary", "damaged"])
+def test_a_file_of_which_nothing_can_be_read_ends_the_console_in_words(
+    tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "notes.creto"
+    path.write_text(content)
+    words = "this is no recording of a node"
+    if content == "damaged":
+        data = bytearray(RECORDING.read_bytes())
+        data[100] ^= 1
+        path.write_bytes(data)
+        words = "the recording is damaged at byte 18"
 
     async def play() -> None:
         async with opened(Options(recording=path)) as played:
-            await played.until_text("this is no recording of a node")
+            await played.until(lambda: not played.app.is_running)
+            assert played.app.return_code == 1
+            assert f"{path}: {words}" in str(played.app._exit_renderables[0])
+
+    asyncio.run(play())
+
+
+def test_a_damaged_recording_is_shown_up_to_the_damage_and_says_where_it_is(
+    tmp_path: Path,
+) -> None:
+    whole = Recording(RECORDING)
+    list(whole.load())
+    path, place = tmp_path / "hurt.creto", whole._ends[9]
+    whole.close()
+    data = bytearray(RECORDING.read_bytes())
+    data[place + 40] ^= 1
+    path.write_bytes(data)
+
+    async def play() -> None:
+        async with replayed(at=9, recording=path, size=(160, 24)) as played:
+            text = await played.press("2")
+            assert "WAITING" not in text
+            assert "replay stopped 10/10" in text
+            after = f"damaged at byte {place} of hurt.creto after {moment(whole.times_ms[9])} UTC"
+            assert f"{after}: a checksum does not match; what comes before is shown" in text
 
     asyncio.run(play())
 
@@ -346,3 +389,64 @@ def test_a_torn_end_is_left_out_and_said(tmp_path: Path) -> None:
             assert any("are torn and left out" in words for words in played.told())
 
     asyncio.run(play())
+
+
+def test_a_dead_node_is_not_replayed_as_alive(tmp_path: Path) -> None:
+    frames = [
+        delta_of(examples.changes_at(1), at_ms=examples.at(second), fresh=True)
+        for second in (0, 600, 601)
+    ]
+    path = tmp_path / "gap.creto"
+    data = b"".join(recording_frame(encode_message(frame)) for frame in frames)
+    path.write_bytes(recording_head(examples.HELLO) + data)
+
+    async def play() -> None:
+        async with replayed(at=0, recording=path) as played:
+            text = await played.press("1")
+            assert " LIVE " in text
+            assert "replay stopped 1/3  2026-11-23 00:00:00 UTC" in text
+            text = await played.press("right")
+            gap = "nothing was recorded from 2026-11-23 00:00:00 to 00:10:00 UTC"
+            assert f" STALE  {gap}" in text
+            assert "do: ( and ) lead to the stall or gap before and after" in text
+            assert "2026-11-23 00:00:10 UTC" in text
+            await played.press(")")
+            assert played.told()[-1] == "no stall or gap after this"
+            await played.press("full_stop")
+            assert " LIVE " in screen_text(played.app)
+            text = await played.press("(")
+            assert f" STALE  {gap}" in text
+
+    asyncio.run(play())
+
+
+@on_recording(size=(120, 40))
+async def test_times_are_utc_and_have_a_date_where_it_is_not_the_clocks(played: Played) -> None:
+    day = moment(played.app.model.at_ms)[:10]
+    text = await played.press("7")
+    assert re.search(rf"{day} \d\d:\d\d:\d\d UTC\n", text)
+    assert text.count("UTC") == 1
+    assert text.count(day) == 1
+    await played.press("1")
+    assert re.search(rf"{day} [0-9:]+ UTC\n", played.app.window.copied())
+    old = played.app.picture()
+    later = replace(old, now_ms=old.now_ms + DAY_MS)
+    rows = [*LOG.parts[0].rows(later), *PHASES.parts[1].rows(later)]
+    assert rows
+    assert all(row.cells[0].text.startswith(f"{day} ") for row in rows)
+    for key in ("7", "2", "4"):
+        text = await played.press(key, *("v" if key == "2" else ""), "enter")
+        assert re.search(rf"{day} [0-9:.]+ UTC", text) or key == "4"
+        await played.press("escape")
+
+
+@on_recording()
+async def test_what_cannot_be_written_is_said_with_path_and_reason(played: Played) -> None:
+    away = played.directory / "no"
+    played.app.options = replace(played.app.options, directory=away)
+    await played.press("7", "S")
+    await played.until(lambda: len(played.told()) == 1)
+    assert re.fullmatch(rf"cannot write {away}/creto-log-.*svg: No such file.*", played.told()[0])
+    await played.press("E", "c")
+    await played.until(lambda: len(played.told()) == 2)
+    assert re.fullmatch(rf"cannot write {away}/creto-log-.*csv: No such file.*", played.told()[1])

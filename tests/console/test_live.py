@@ -11,6 +11,7 @@ from textual import events
 from textual.widgets import Input
 
 from console.app import Options
+from console.contact import STALE_MS, Contact, Link
 from console.replay import Recording
 from console.sockets import Place
 from cretonode.identifiers import ValidatorIndex
@@ -27,7 +28,7 @@ from cretonode.operator.protocol_deltas import delta_of
 from cretonode.operator.protocol_fields import table_value
 from cretonode.operator.protocol_topics import VertexSnapshot
 from tests.console import examples
-from tests.console.pilots import Played, opened, screen_text
+from tests.console.pilots import Played, every_table, opened, screen_text
 from tests.console.scripted_node import ScriptedNode, listening, refuses, says
 
 
@@ -139,8 +140,9 @@ def test_an_older_node_and_a_refusal_are_said_in_the_nodes_words(tmp_path: Path)
         node = ScriptedNode()
         node.hello = replace(node.hello, minor=1)
         options = Options(places=(Place(path),))
-        async with listening(path, node), opened(options, size=(160, 24)) as played:
+        async with listening(path, node), opened(options, size=(300, 24)) as played:
             await played.until_text("speaks operator protocol 1.1, this console 1.2 or later")
+            assert f"{path}: the node (" in screen_text(played.app)
             node.answer = lambda _: [Refusal(reason="16 clients are attached already")]  # type: ignore
             await played.until_text("16 clients are attached already")
 
@@ -352,7 +354,7 @@ def test_what_is_recorded_can_be_replayed(tmp_path: Path) -> None:
 
 def test_one_of_several_nodes_is_chosen_by_its_key(tmp_path: Path) -> None:
     places = []
-    for name in ("first", "second"):
+    for name in ("first", "second", "third"):
         (tmp_path / name).mkdir()
         places.append(Place(tmp_path / name / "operator.sock"))
 
@@ -364,12 +366,116 @@ def test_one_of_several_nodes_is_chosen_by_its_key(tmp_path: Path) -> None:
             listening(places[1].socket, nodes[1]),
             opened(Options(places=places)) as played,
         ):
-            await played.until_text("Which node?")
+            text = await played.until_text("Which node?")
+            for words in ("1  first +running", "2  second +running", "3  third +stopped"):
+                assert re.search(words, text)
             await played.press("2")
             await played.until_text("second on example")
             await played.press("N")
             await played.until_text("Which node?")
             await played.press("1")
             await played.until_text("node0 on example")
+
+    asyncio.run(play())
+
+
+def test_a_recording_that_is_not_being_written_says_so_until_it_is_again(tmp_path: Path) -> None:
+    places = [Place(tmp_path / "0.sock"), Place(tmp_path / "1.sock")]
+    file = tmp_path / "kept.creto"
+
+    async def play() -> None:
+        nodes = [ScriptedNode(), ScriptedNode()]
+        nodes[1].hello = replace(nodes[1].hello, name="second", node_id=examples.IDS[1])
+        options = Options(places=places, record=file)
+        async with (
+            listening(places[0].socket, nodes[0]),
+            listening(places[1].socket, nodes[1]),
+            opened(options, size=(200, 24)) as played,
+        ):
+            await played.until_text("Which node?")
+            await played.press("1")
+            await played.until_text("read-only  recording")
+            await played.press("N", "2")
+            await played.until_text("second on example")
+            words = f"not recording: {file} is of node0, second speaks; it goes on when node0 does"
+            await played.until_text(words)
+            await played.press("p")
+            await played.until_text(f"{words}; paused")
+            await played.press("p", "N", "1")
+            await played.until_text("read-only  recording")
+            assert "not recording" not in screen_text(played.app)
+            said = played.app.model.deltas
+            nodes[0].say(at(9))
+            await played.until(lambda: played.app.model.deltas > said)
+
+    asyncio.run(play())
+    recording = Recording(file)
+    list(recording.load())
+    assert recording.times_ms[-1] == examples.at(9)
+    recording.close()
+
+
+def test_a_place_that_cannot_be_recorded_into_ends_the_console_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    options = Options(places=(Place(tmp_path / "x.sock"),), record=Path("/proc/kept.creto"))
+
+    async def play() -> None:
+        async with opened(options) as played:
+            await played.until(lambda: not played.app.is_running)
+            assert played.app.return_code == 1
+            assert "cannot record into /proc/kept.creto: " in str(played.app._exit_renderables[0])
+
+    asyncio.run(play())
+
+
+def test_the_clock_of_a_lost_node_stands_and_never_goes_back(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        app = played.app
+        app._heard_s -= 8  # an attached node that is silent
+        before = app.picture().now_ms
+        assert before == app.model.at_ms + STALE_MS
+        app.on_contact(Contact(Link.LOST, "gone"))
+        assert app.picture().now_ms == before
+
+    attached(tmp_path, test)
+
+
+def test_of_an_unseen_node_nothing_is_claimed(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with opened(Options(places=(Place(tmp_path / "x.sock"),))) as played:
+            await played.until_text(" WAITING ")
+            for _, keys in every_table()[1:]:
+                text = await played.press(*keys)
+                assert "not known yet: no word from the node" in text
+                assert "0 rows" not in text
+                await played.press(*["V"] * (len(keys) - 1))
+
+    asyncio.run(play())
+
+
+def test_what_took_the_place_of_a_socket_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+    path.touch()
+
+    async def play() -> None:
+        async with opened(Options(places=(Place(path),)), size=(200, 24)) as played:
+            await played.until_text(f"waiting for a node: {path} is a regular file")
+
+    asyncio.run(play())
+
+
+def test_rubbish_on_a_socket_is_said_with_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+
+    async def rubbish(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        writer.close()
+
+    async def play() -> None:
+        server = await asyncio.start_unix_server(rubbish, str(path))
+        async with opened(Options(places=(Place(path),)), size=(200, 24)) as played:
+            await played.until_text(f"waiting for a node: {path}: ")
+        server.close()
 
     asyncio.run(play())

@@ -1,6 +1,7 @@
 """The command line: what it refuses, and what it does without a screen."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from console.replay import Recording
 from cretonode.operator.protocol import HISTORY, Request, Response, encode_message
 from cretonode.operator.protocol_recording import HistoryPiece, history_value, recording_frame
 from tests.console import examples
-from tests.console.scripted_node import ScriptedNode, listening, refuses
+from tests.console.scripted_node import ScriptedNode, listening, refuses, says
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -112,3 +113,37 @@ def test_without_a_history_no_file_is_left(tmp_path: Path) -> None:
     with pytest.raises(NoHistory, match="keeps no history"):
         asyncio.run(play())
     assert not (tmp_path / "kept.creto").exists()
+
+
+def test_a_history_that_the_disk_does_not_take_blames_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = recording_frame(encode_message(next(examples.deltas(1))))
+    opening = os.open
+    monkeypatch.setattr(os, "open", lambda *_: opening("/dev/full", os.O_WRONLY))
+
+    async def play() -> None:
+        node = ScriptedNode()
+        piece = history_value(HistoryPiece(cursor=None, frames=frame))
+        node.answers = {HISTORY: says(piece)}
+        async with listening(tmp_path / "x.sock", node):
+            await fetch(tmp_path / "x.sock", tmp_path / "kept.creto", None, "test")
+
+    with pytest.raises(NoHistory) as caught:
+        asyncio.run(play())
+    assert str(caught.value) == f"{tmp_path / 'kept.creto'}: No space left on device"
+
+
+def test_what_is_no_recording_and_no_socket_is_refused_at_once(tmp_path: Path) -> None:
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.touch()
+    for arguments, words in (
+        (("replay", pipe), "is a FIFO, no recording"),
+        (("--socket", pipe), "is a FIFO, no socket of a node"),
+        (("--socket", file), "is a regular file, no socket of a node"),
+        (("history", "--socket", file, tmp_path / "out"), "is a regular file, no socket of a node"),
+    ):
+        code, text = run(*arguments)
+        assert code == 2
+        assert words in " ".join(text.split())

@@ -1,6 +1,7 @@
 """The pure parts: filters, order of rows, tables as text, units, histories, files, places."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from console.rows import Cell, Column, Row, Sorting, Tone, chosen, plain_rows
 from console.series import STEPS_MAX, Rate, Series, sparkline
 from console.sockets import BadPlace, places_of
 from console.table_text import Frame, column_at, drawn, scrolled, widths_of
-from console.units import clock, count, duration, listed, plural, size
+from console.units import clock, count, duration, listed, moment, plural, size, stamp
 from console.writing import duration_ms
 
 LOOK = Look(UNICODE, PALETTES["dark"])
@@ -105,7 +106,13 @@ def test_numbers_read_as_people_say_them() -> None:
     ]  # fmt: skip
     assert [size(v) for v in (None, 512, 1_536, 3 << 30)] == ["-", "512 B", "1.5 KiB", "3.0 GiB"]
     assert [count(v) for v in (None, 9_876, 12_345, 4_500_000)] == ["-", "9,876", "12.3k", "4.5M"]
-    assert clock(86_400_000 * 5 + 3_661_001) == "01:01:01.001"
+    at_ms = 86_400_000 * 5 + 3_661_001
+    assert clock(at_ms) == "01:01:01.001"
+    assert moment(at_ms) == "1970-01-06 01:01:01"
+    assert moment(at_ms, near_ms=at_ms + 3_600_000) == "01:01:01"
+    assert moment(at_ms, near_ms=at_ms + 86_400_000, exact=True) == "1970-01-06 01:01:01.001"
+    assert stamp(at_ms) == "1970-01-06 01:01:01.001 UTC"
+    assert moment(2**63) == "day 106751991167 07:12:55"
     assert plural(1, "vote") == "1 vote"
     assert listed([]) == ""
     assert listed(["a", "b", "c"]) == "a, b and c"
@@ -192,16 +199,43 @@ def test_files_are_new_private_and_never_overwritten(tmp_path: Path) -> None:
     assert first != second
     assert first.read_text() == "1"
     assert first.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(OSError, match=r"No such file.*/no/creto-rows-.*\.csv"):
+        keep.write_new(tmp_path / "no", "rows", "csv", "3")
     path = keep.write_copied("text", {"XDG_STATE_HOME": str(tmp_path)})
     keep.write_copied("other", {"XDG_STATE_HOME": str(tmp_path)})
     assert path.read_text() == "other"
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def bind(path: Path) -> None:
+    """Leave a socket of which nobody takes calls, as a killed node does."""
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+
+
+def test_stopped_nodes_of_a_directory_are_places_too(tmp_path: Path) -> None:
+    for name in ("node0", "node1", "node2", "logs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "node0" / "node.toml").write_text("[node]\noperator_socket = '/run/x/0.sock'\n")
+    (tmp_path / "node1" / "node.toml").write_text("[node]\n")
+    bind(tmp_path / "node2" / "operator.sock")
+    places = places_of([tmp_path], None, None, {})
+    assert [place.socket for place in places] == [
+        Path("/run/x/0.sock"),
+        tmp_path / "node1" / "operator.sock",
+        tmp_path / "node2" / "operator.sock",
+    ]
+    assert [place.state() for place in places] == ["stopped"] * 3
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "node1" / "operator.sock"))
+        bound.listen()
+        assert [place.state() for place in places] == ["stopped", "running", "stopped"]
+
+
 def test_a_directory_of_nodes_is_all_of_them_with_their_genesis(tmp_path: Path) -> None:
     for name in ("node1", "node0"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "operator.sock").touch()
+        bind(tmp_path / name / "operator.sock")
     (tmp_path / "genesis.json").touch()
     (tmp_path / "node1" / "node.toml").write_text("[node]\ngenesis_path = '/g.json'\n")
     places = places_of([tmp_path], None, None, {})
@@ -221,7 +255,7 @@ def test_a_place_comes_from_the_option_the_config_or_the_environment(tmp_path: P
 
 
 def test_a_place_that_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(BadPlace, match=r"without any operator\.sock"):
+    with pytest.raises(BadPlace, match=r"without any operator\.sock or node\.toml"):
         places_of([tmp_path], None, None, {})
     with pytest.raises(BadPlace, match="No such file"):
         places_of([], tmp_path / "none.toml", None, {})

@@ -10,16 +10,18 @@ import trio.testing
 import cretonode.node.history
 from cretonode.errors import ClientError
 from cretonode.node.history import NOTE_S, REFUSED_S, SEGMENTS_MAX, History
-from cretonode.operator.protocol import Delta
+from cretonode.operator.protocol import Delta, encode_message
 from cretonode.operator.protocol_deltas import Changes, delta_of
 from cretonode.operator.protocol_recording import (
     PIECE_BYTES_MAX,
     RecordingReader,
+    recording_frame,
     recording_head,
 )
 from tests.operator.examples import HELLO, LINE
 
 MIB = 1024 * 1024
+END = recording_frame(encode_message(Delta(at_ms=5_000, fresh=False, topics={}, ended=True)))
 
 
 class Counting:
@@ -68,6 +70,13 @@ def history_in(path: Path, bytes_max: int = 8 * MIB) -> History:
 
 
 async def read(history: History, from_ms: int | None = None, pieces_max: int = 1000) -> list[Delta]:
+    """Return what was told, as a client reads it, without the marks of an end."""
+    return [delta for delta in await read_all(history, from_ms, pieces_max) if not delta.ended]
+
+
+async def read_all(
+    history: History, from_ms: int | None = None, pieces_max: int = 1000
+) -> list[Delta]:
     """Return what a client reads: the head and the pieces are a recording."""
     reader = RecordingReader()
     reader.feed(recording_head(HELLO))
@@ -93,6 +102,46 @@ async def test_what_was_told_is_read_back(
     assert [delta.at_ms for delta in await read(history)] == [1000 * i for i in range(1, 21)]
     assert [delta.fresh for delta in await read(history)] == [True] + 19 * [False]
     assert history.disk_bytes == sum(path.stat().st_size for path in paths(tmp_path))
+
+
+async def test_the_end_of_each_run_is_marked_with_its_time(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    history = history_in(tmp_path)
+    kept = Kept(3)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(history.run, kept)
+        await kept.done.wait()
+        await trio.sleep(6.5)  # in which nothing changed
+        begun = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() == begun
+    await keep(history_in(tmp_path), Kept(2))
+    again = history_in(tmp_path)
+    await keep(again, Kept(0))  # nothing was noted in this run: nothing ends
+    assert [(delta.at_ms, delta.fresh, delta.ended) for delta in await read_all(again)] == [
+        (1000, True, False), (2000, False, False), (3000, False, False), (10_500, False, True),
+        (1000, True, False), (2000, False, False), (3000, False, True),
+    ]  # fmt: skip
+
+
+async def test_no_mark_follows_what_the_disk_may_have_taken_in_half(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    history = history_in(tmp_path)
+    kept = Kept(2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(history.run, kept)
+        await kept.done.wait()
+        monkeypatch.setattr(cretonode.node.history, "FREE_BYTES_MIN", 2**62)
+        kept.count_max = 3
+        while history._noted is not None:  # noqa: ASYNC110  a part that has nobody to tell
+            await trio.sleep(NOTE_S)
+        monkeypatch.setattr(cretonode.node.history, "FREE_BYTES_MIN", 0)
+        nursery.cancel_scope.cancel()
+    assert [delta.ended for delta in await read_all(history)] == [False, False]
 
 
 def paths(path: Path) -> list[Path]:
@@ -171,7 +220,7 @@ async def test_a_restart_goes_on_in_a_file_of_its_own_past_a_torn_end(
 ) -> None:
     await keep(history_in(tmp_path), Kept(5))
     (path,) = paths(tmp_path)
-    path.write_bytes(path.read_bytes()[:-7])
+    path.write_bytes(path.read_bytes()[: -len(END) - 7])
     (tmp_path / "history" / "notes.txt").write_text("not ours", encoding="utf-8")
     again = history_in(tmp_path)
     await keep(again, Kept(3))
