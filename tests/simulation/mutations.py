@@ -396,6 +396,6 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "parents not awaited": Mutation(parents_not_awaited),
     "rejoined on few": Mutation(rejoined_on_few, (5,), "attests low"),
     "base lost": Mutation(base_lost, (0,), "base to one"),
-    "window after loss": Mutation(window_after_loss_shut),
-    "leader keeps batch": Mutation(batch_kept),
+    "window after loss": Mutation(window_after_loss_shut, (3,)),
+    "leader keeps batch": Mutation(batch_kept, (4,)),
 }
