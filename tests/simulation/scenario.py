@@ -35,8 +35,8 @@ STORM_MS_MAX = 3_600_000  # an hour of virtual time is enough for anything
 HEALED_MS_MAX = 60_000  # within this everything must be final everywhere once links work
 IN_TURN_EACH, IN_TURN = 8, 3  # of so many seeds, this one loses all its journals in turn
 LOSING = (3, 4, 7)  # validators of such a seed
-# Each way back takes two views, so two sequences: all of them fit between two checkpoints. A seed
-# is longer than two windows, beyond which votes for checkpoints are not kept.
+# Each way back takes two views, so two sequences: those of 3 or 4 fit between two checkpoints. A
+# seed is mostly longer than two windows, beyond which votes for checkpoints are not kept.
 SPARSE: Final = Parameters(checkpoint_interval=16, window=32, dedup_window=32)
 SIZES = (3, 4, 4, 4, 4, 4, 7, 7, 7, 10)
 
