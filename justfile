@@ -38,8 +38,9 @@ test *arguments: _env
     {{python}} -m pytest {{arguments}}
 
 # Play seeds of the deterministic simulator: `just simulate seeds=1000`, `seed=17 trace=yes`, `mutations=yes`, `twins=yes`
+[positional-arguments]
 simulate *arguments: _env
-    {{python}} -m tests.simulation {{arguments}}
+    {{python}} -m tests.simulation "$@"
 
 # Check the TLA+ models with TLC (needs Java): `just model`, `only=NAME`, `full=yes`, `json=FILE`
 model *arguments: _env

@@ -1,9 +1,9 @@
 """Run seeds: `just simulate seeds=1000`, or one again: `seed=17 trace=yes`.
 
-`mutations=yes` searches, for every planted bug, the lowest seed that catches it; `only=` those
-whose names begin so. `twins=yes` plays two instances with one key: every plan of 4 views and 10,000
-of 8 (`views=`, `samples=`), or one again: `twins=2:15,3,0,5`. `disks=yes` plays seeds over the
-node's own storage with faulty disks. `workers=` processes share the work.
+`mutations=yes` searches, for every planted bug, the lowest seed that catches it; `only=two-bases`
+those whose names begin so. `twins=yes` plays two instances with one key: every plan of 4 views and
+10,000 of 8 (`views=`, `samples=`), or one again: `twins=2:15,3,0,5`. `disks=yes` plays seeds over
+the node's own storage with faulty disks. `workers=` processes share the work.
 """
 
 import sys
@@ -16,7 +16,8 @@ from time import perf_counter
 
 from tests.simulation import marks, real_world, twins
 from tests.simulation.byzantine import EVERY
-from tests.simulation.gate import CATCH_WITHIN, search_all
+from tests.simulation.gate import CATCH_WITHIN, names_like, search_all
+from tests.simulation.mutations import MUTATIONS
 from tests.simulation.scenario import (
     STEPS_MIN,
     VIEW_CHANGES_MIN,
@@ -79,9 +80,13 @@ def command_of(seed: int, steps: int) -> str:
 
 
 def search_mutations(workers: int, only: str) -> int:
-    """Return 0 when every planted bug is caught."""
+    """Return 0 when every planted bug is caught that `only` names."""
+    names = names_like(only)
+    if not names:
+        print(f"no planted bug begins with {only!r}; there are: {', '.join(MUTATIONS)}")
+        return 2
     missed = 0
-    for name, caught in search_all(workers, only):
+    for name, caught in search_all(workers, names):
         missed += caught is None
         found = f"seed {caught.seed}: {caught.violation[:100]}" if caught else "NOT CAUGHT"
         print(f"{name:<24} {found}", flush=True)

@@ -32,6 +32,7 @@ class Faults:
     amnesiacs_max: int  # honest nodes at once that do not know what they said
     deposes: bool  # there is a view change to be had
     wished: tuple[str, ...] | None = None  # kinds of faults that shall come; None: drawn
+    drifts: bool = True  # clocks may
     mean_ms: int = 0  # between faults, in a storm
     weights: dict[str, int] = field(default_factory=dict)
     over: bool = False
@@ -46,7 +47,7 @@ class Faults:
         chosen = drawn if self.wished is None else self.wished
         self.weights = {kind: rng.choice((1, 3, 10)) for kind in chosen}
         self.mean_ms = rng.choice((150, 500, 1_500, 4_000))
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 and self.drifts:
             self._drift()
         if self.weights:
             self._later(self.mean_ms, self._storm)

@@ -44,8 +44,13 @@ def _search(name: str) -> tuple[str, Catch | None]:
     return name, catch(name, range(CATCH_WITHIN))
 
 
-def search_all(workers: int, only: str = "") -> Iterator[tuple[str, Catch | None]]:
-    """Yield, for each bug whose name begins with `only`, the lowest seed that finds it."""
+def names_like(beginning: str) -> list[str]:
+    """Return the names of all bugs that begin so; dashes stand for spaces."""
+    plain = beginning.replace("-", " ")
+    return [name for name in MUTATIONS if name.replace("-", " ").startswith(plain)]
+
+
+def search_all(workers: int, names: list[str]) -> Iterator[tuple[str, Catch | None]]:
+    """Yield, for each bug of `names`, the lowest seed that finds it."""
     with Pool(workers) as pool:
-        names = [name for name in MUTATIONS if name.startswith(only)]
         yield from pool.imap_unordered(_search, names)

@@ -75,6 +75,7 @@ EXPECTED: Final = (
     "base: off the final chain",
     "base + 1 proposed",
     "proposed past low + W",
+    "leader's batch in a plain vertex",
     "early votes counted",
     "certificate stands in for the pre-prepare",
     "accepted anchor overruled",
@@ -96,6 +97,11 @@ EXPECTED: Final = (
     "disk full",
     "journal lost",
     "journal lost: rejoined",
+    "journals lost in turn",
+    "restart: window of the database",
+    # a healed network
+    "kept its pace with a quorum",
+    "kept its pace with more",
     # retransmission and catch-up
     "new-view answered",
     "view-change answered",
@@ -264,6 +270,7 @@ def _listen_to_ordering() -> None:
     _watch(Ordering, "on_prepare_certificate", _on_prepare_certificate)
     _watch(Ordering, "_show_proposal", _on_show_proposal)
     _watch(Proposer, "_propose", _on_propose)
+    _watch(Proposer, "_say", _on_own_vertex)
     _watch(ordering, "path_from_final", _on_base_path)
     for module in (ordering, execution):
         _watch(module, "follow", _on_follow)
@@ -301,6 +308,11 @@ def _on_propose(self: Proposer) -> None:
         mark("proposed past low + W")
 
 
+def _on_own_vertex(self: Proposer, vertex: Vertex) -> None:
+    if not vertex.sequence and self.state.leads and not self._is_aged():
+        mark("leader's batch in a plain vertex")
+
+
 def _on_base_path(state: State, anchor: Vertex) -> None:
     found = path_from_final(state, anchor) is not None
     mark("base: chain moved to it" if found else "base: off the final chain")
@@ -323,7 +335,9 @@ def _listen_to_recovery() -> None:
 def _on_start(self: Replica, now_ms: int) -> None:
     state = self.state
     assert self._restored is not None
-    promised = self._restored.promises.checkpoints
+    promised, stable = self._restored.promises.checkpoints, self._restored.promises.stable
+    if state.low > (stable.sequence if stable is not None else 0):
+        mark("restart: window of the database")
     interval = state.committee.parameters.checkpoint_interval
     if state.final > state.low and state.final not in promised and not state.final % interval:
         mark("restart: checkpoint not stated")

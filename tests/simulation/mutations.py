@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest.mock import patch
 
-from cretonode.core import amnesia, certificate
+from cretonode.core import amnesia, certificate, replica
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Persist, Say
@@ -28,6 +28,7 @@ from cretonode.core.messages import (
     Vote,
 )
 from cretonode.core.ordering import Ordering
+from cretonode.core.proposer import Proposer
 from cretonode.core.records import BaseAdopted, Promises, Record, SaidNewView
 from cretonode.core.slots import Slot
 from cretonode.core.statements import Claim, claims_of
@@ -213,6 +214,29 @@ def rejoined_on_few() -> Planted:
     return all_of(patch.object(amnesia, "attesters_needed", lambda committee: committee.faults + 1))
 
 
+def window_after_loss_shut() -> Planted:
+    """After a lost journal the stable checkpoint of the database does not count."""
+
+    def newest(promised: Any, kept: Any) -> Any:
+        return promised
+
+    return all_of(patch.object(replica, "_newest", newest))
+
+
+def batch_kept() -> Planted:
+    """A leader that may not propose keeps its clients' batch for an anchor."""
+    advance = Proposer.advance
+
+    def sit(self: Proposer) -> None:
+        batch = self._batch
+        if batch is None or not self.state.leads or self._may_propose() or self._is_aged():
+            advance(self)
+            return
+        self._time_slot()
+
+    return all_of(patch.object(Proposer, "advance", sit))
+
+
 # --- vertices and transactions
 
 
@@ -372,4 +396,6 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "parents not awaited": Mutation(parents_not_awaited),
     "rejoined on few": Mutation(rejoined_on_few, (5,), "attests low"),
     "base lost": Mutation(base_lost, (0,), "base to one"),
+    "window after loss": Mutation(window_after_loss_shut, (3,)),
+    "leader keeps batch": Mutation(batch_kept, (4,)),
 }

@@ -52,10 +52,16 @@ class Node:
     behaviour: Behaviour | None = None  # of a malicious node: what becomes of its core's effects
     lying_ms: int = NEVER_MS  # when the behaviour wants to speak next
     fuse: Fuse | None = None
+    took_ms: int | None = None  # when its core took the batch that is in no vertex yet
     retired: bool = False  # it stays down
     paused_until_ms: int = 0
     ahead_ms: int = 0  # its clock against the world's, at the start
     drift: float = 0.0  # how much faster its clock runs
+
+    @property
+    def has_true_clock(self) -> bool:
+        """True when its clock shows the world's time."""
+        return not self.ahead_ms and not self.drift
 
     def clock(self, now_ms: int) -> int:
         """Return what the node's own clock shows."""

@@ -4,6 +4,7 @@ import gc
 import random
 from dataclasses import dataclass
 from time import process_time
+from typing import Final
 
 from cretonode.core.committee import Committee, Parameters, faults_of, quorum_of
 from cretonode.core.state import Timing
@@ -16,12 +17,13 @@ from cretonode.identifiers import (
     ValidatorIndex,
     VertexHash,
 )
-from tests.simulation import marks
+from tests.simulation import health, marks
 from tests.simulation.amnesia import SALT, EarlyReturn
 from tests.simulation.byzantine import EVERY
 from tests.simulation.byzantine.behaviour import Behaviour, S, Setting
 from tests.simulation.clockwork import START_MS
 from tests.simulation.faults import Faults
+from tests.simulation.health import Health
 from tests.simulation.nodes import Node
 from tests.simulation.oracles import Oracles, Violation
 from tests.simulation.schemes import SecondBase, SlowTurns
@@ -31,6 +33,11 @@ STEPS_MIN = 20_000
 VIEW_CHANGES_MIN = 2
 STORM_MS_MAX = 3_600_000  # an hour of virtual time is enough for anything
 HEALED_MS_MAX = 60_000  # within this everything must be final everywhere once links work
+IN_TURN_EACH, IN_TURN = 8, 3  # of so many seeds, this one loses all its journals in turn
+LOSING = (3, 4, 7)  # validators of such a seed
+# Each way back takes two views, so two sequences: those of 3 or 4 fit between two checkpoints. A
+# seed is mostly longer than two windows, beyond which votes for checkpoints are not kept.
+SPARSE: Final = Parameters(checkpoint_interval=16, window=32, dedup_window=32)
 SIZES = (3, 4, 4, 4, 4, 4, 7, 7, 7, 10)
 
 
@@ -82,6 +89,7 @@ class Wish:
     size: int | None = None
     liars: tuple[str, ...] | None = None  # names of behaviours, one for each malicious validator
     faults: tuple[str, ...] | None = None  # kinds of faults
+    in_turn: bool | None = None  # every node loses its journal in the end; then all are honest
 
 
 class Scenario:
@@ -99,10 +107,15 @@ class Scenario:
             view_change_timeout_ms=300 if self.slow else rng.choice((500, 1_000, 3_000)),
             slot_interval_ms=rng.choice((5, 20, 60)),
         )
-        committee = committee_of(self.size, draw_parameters(rng))
+        parameters = draw_parameters(rng)
+        unwished = wish.liars is None and self.size in LOSING and seed % IN_TURN_EACH == IN_TURN
+        self.in_turn = unwished if wish.in_turn is None else wish.in_turn
+        committee = committee_of(self.size, SPARSE if self.in_turn else parameters)
         oracles = Oracles(committee.parameters.dedup_window)
         self.world = World(committee, timing, random.Random(seed ^ 0x5EED), oracles)
         mode = rng.choice(("honest", "twins", "liars", "liars", "liars"))
+        if self.in_turn:
+            mode = "honest"
         faults = faults_of(self.size)
         self.twins = faults if mode == "twins" and wish.liars is None else 0
         # By turns, so that a run of some length meets every one.
@@ -118,6 +131,7 @@ class Scenario:
             amnesiacs_max=max(0, faults - malicious),
             deposes=self.size > 1,
             wished=wish.faults,
+            drifts=not self.in_turn,
         )
         self.submitted = 0
         self.submits = True
@@ -135,6 +149,9 @@ class Scenario:
         settled = world.run_until(world.now_ms + HEALED_MS_MAX, self._settled)
         if not settled:
             raise Violation(f"not settled {HEALED_MS_MAX} ms after healing: {self._standing()}")
+        if self.size > 2 and all(node.honest and node.has_true_clock for node in world.nodes):
+            own = random.Random(self.seed ^ health.SALT)
+            Health(world, own).check(in_turn=self.in_turn)
 
     def _scheme(self) -> None:
         """Let happen what some liars wait for."""

@@ -3,8 +3,10 @@
 import pytest
 
 from tests.simulation import marks
-from tests.simulation.__main__ import LONG, command_of, report
+from tests.simulation.__main__ import LONG, command_of, main, report
 from tests.simulation.byzantine import EVERY
+from tests.simulation.gate import names_like
+from tests.simulation.mutations import MUTATIONS
 from tests.simulation.scenario import STEPS_MIN, VIEW_CHANGES_MIN, Outcome
 
 
@@ -39,6 +41,17 @@ def test_a_violation_names_what_plays_it_again() -> None:
     """Length belongs to the run, so it belongs to the command."""
     assert command_of(17, STEPS_MIN) == "just simulate seed=17 trace=yes"
     assert command_of(17, 500) == "just simulate seed=17 steps=500 trace=yes"
+
+
+def test_planted_bugs_are_chosen_by_how_their_names_begin(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Quoted, or with dashes for the spaces; what names nothing is refused, not passed."""
+    assert names_like("two bases") == names_like("two-bases") == ["two bases"]
+    assert names_like("new-view one") == ["new-view one short"]
+    assert names_like("") == list(MUTATIONS)
+    assert main(["mutations=yes", "only=two basis"]) == 2
+    assert "no planted bug begins with 'two basis'" in capsys.readouterr().out
 
 
 def outcome(seed: int, *, steps: int = STEPS_MIN, without: str = "") -> Outcome:

@@ -26,6 +26,7 @@ from cretonode.core.effects import (
 )
 from cretonode.core.events import Event, LookedUp, Received, Tick
 from cretonode.core.messages import Message, Statement, VertexMessage
+from cretonode.core.records import OwnVertex
 from cretonode.core.replica import Replica
 from cretonode.core.state import NEVER_MS, Timing
 from cretonode.core.statements import statement_of
@@ -42,6 +43,7 @@ from tests.simulation.oracles import Oracles, Violation
 from tests.simulation.signatures import flaw_of, oracle_signature
 
 FINGERPRINT_BITS = 64
+HELD_MS_MAX = 500  # a core holds a batch of its clients for no longer: see World._check_batch
 FULL_DISK_MS = 700  # until somebody makes room
 S = TypeVar("S", bound=Statement)
 
@@ -80,6 +82,7 @@ class World(Network):
         node.busy = False
         node.inbox = []
         node.waking_ms = node.lying_ms = NEVER_MS
+        node.took_ms = None
         if node.behaviour is not None:
             if node.behaviour.forgets:
                 node.disk.forget()
@@ -149,6 +152,7 @@ class World(Network):
             if node.clients is not None and self._has_batch(node):
                 batch = node.clients.take(self.now_ms)
                 if batch is not None:
+                    node.took_ms = self.now_ms
                     effects += self._step(node, replica, batch)
         except (AssertionError, KeyError) as error:
             if node.honest and isinstance(error, AssertionError):
@@ -157,6 +161,8 @@ class World(Network):
                 raise
             self._undo(node)  # its core does not stand what it did
             return
+        if node.took_ms is not None and node.honest:
+            self._check_batch(node, replica, node.took_ms, effects)
         self._perform(node, effects)
 
     def _step(self, node: Node, replica: Replica, event: Event) -> list[Effect]:
@@ -165,6 +171,23 @@ class World(Network):
         what = self.now_ms << 16 ^ node.me << 10 ^ len(effects)
         self.fingerprint = (self.fingerprint * 1_000_003 ^ what) % (1 << FINGERPRINT_BITS)
         return effects
+
+    def _check_batch(
+        self, node: Node, replica: Replica, took_ms: int, effects: list[Effect]
+    ) -> None:
+        """What a core took from its clients goes into a vertex soon, or nobody else knows of it.
+
+        No timer runs for it anywhere else. This holds in every schedule: a batch is taken only when
+        no own vertex is under way, and is kept only by a leader that may propose and waits for its
+        slot interval (60 ms at the most, and 5 % for its clock), or by a node that is behind, whose
+        time does not count. A node that stood still does it in its first turn.
+        """
+        if any(isinstance(e, Persist) and isinstance(e.record, OwnVertex) for e in effects):
+            node.took_ms = None
+        elif replica.state.behind:
+            node.took_ms = self.now_ms
+        elif self.now_ms > took_ms + HELD_MS_MAX:
+            raise Violation(f"{node.name} sits on a batch for {self.now_ms - took_ms} ms")
 
     def _undo(self, node: Node) -> None:
         """Start a malicious node afresh: its lies contradict what its core knows."""
