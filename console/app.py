@@ -68,7 +68,7 @@ class ConsoleApp(App[None]):
     .ascii Toast { border: none; padding: 0 1; }
     .ascii CommandPalette Vertical, .ascii CommandPalette #--input { border: none; }
     .ascii CommandPalette CommandList { border: none !important; }
-    .ascii CommandPalette SearchIcon, .ascii CommandPalette LoadingIndicator { display: none; }
+    CommandPalette SearchIcon, .ascii CommandPalette LoadingIndicator { display: none; }
     .ascii * { scrollbar-size: 0 0; }
     """
 
@@ -435,7 +435,9 @@ class ConsoleApp(App[None]):
         """Take the ban of the validator under the cursor back."""
         self._on_validator(writing.unban)
 
-    def _on_validator(self, command: Callable[[writing.Owner, str], Coroutine[None, None, None]]) -> None:
+    def _on_validator(
+        self, command: Callable[[writing.Owner, str], Coroutine[None, None, None]]
+    ) -> None:
         table, plan = self.window.table, self.window.plan
         row = None if table is None else table.current
         if plan.name not in ("Peers", "Reputation") or row is None or not row.key.isdecimal():

@@ -48,12 +48,14 @@ class Glyphs:
 UNICODE: Final = Glyphs(
     good="●", warn="▲", bad="✖", none="·", full="█", empty="░", rule="─", up="▲", down="▼",
     here="▶", edge="│", late="◐", crossed="×", forked="‡", missing="○", unknown="·",
-    vertex="●", vertex_open="○", anchor="◆", anchor_open="◇", orphan="?", arrow="→", cut="…", ascii_only=False,
+    vertex="●", vertex_open="○", anchor="◆", anchor_open="◇", orphan="?", arrow="→",
+    cut="…", ascii_only=False,
 )  # fmt: skip
 ASCII: Final = Glyphs(
     good="*", warn="!", bad="X", none=".", full="#", empty="-", rule="-", up="^", down="v",
     here=">", edge="|", late="~", crossed="x", forked="2", missing="o", unknown=".",
-    vertex="*", vertex_open="o", anchor="A", anchor_open="a", orphan="?", arrow=">", cut="~", ascii_only=True,
+    vertex="*", vertex_open="o", anchor="A", anchor_open="a", orphan="?", arrow=">",
+    cut="~", ascii_only=True,
 )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """A vertex opened, and its relations walked: by the node when it is there, else among the known."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -74,12 +73,11 @@ def open_vertex(
     """Show a vertex; `a` and `d` walk on from it."""
 
     def walk(*, descendants: bool) -> None:
-        # A function: of two in one read, the first is cancelled before it has begun.
-        app.run_worker(
-            partial(_walk, app, dialog, hash_, descendants=descendants),
-            exclusive=True,
-            group="walk",
-        )
+        # A function and no coroutine: of two in one read, the first is cancelled before it begins.
+        async def walked() -> None:
+            await _walk(app, dialog, hash_, descendants=descendants)
+
+        app.run_worker(walked, exclusive=True, group="walk")
 
     actions = (
         ("a", "ancestors", lambda: walk(descendants=False)),
@@ -89,9 +87,7 @@ def open_vertex(
     app.show(dialog, over)
 
 
-async def _walk(
-    app: "ConsoleApp", over: DetailDialog, hash_: bytes, *, descendants: bool
-) -> None:
+async def _walk(app: "ConsoleApp", over: DetailDialog, hash_: bytes, *, descendants: bool) -> None:
     try:
         value = await app.request(WALK, {"hash": hash_, "descendants": descendants})
         found: Sequence[VertexSnapshot] = table_untrusted(VertexSnapshot, value)

@@ -51,7 +51,6 @@ def lines(picture: Picture, _: int) -> list[Text]:
     status = picture.model.status
     if status is None:
         return []
-    glyphs = picture.look.glyphs
     tips = plural(len(tips_of(vertices_of(picture))), "tip")
     first = Text(no_wrap=True)
     first.append(f"{count(status.executed_vertices)} final, {status.waiting_vertices} waiting, ")

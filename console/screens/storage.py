@@ -125,7 +125,8 @@ def family_rows(picture: Picture) -> list[Row]:
                 Cell(family.family),
                 number(family.disk_bytes, size(family.disk_bytes)),
                 number(family.disk_bytes,
-                       bar(family.disk_bytes, whole, BAR, picture.look.glyphs), Tone.ACCENT),
+                       bar(family.disk_bytes, whole, BAR, picture.look.glyphs) if whole else "",
+                       Tone.ACCENT),
             ),
         )
         for family in families

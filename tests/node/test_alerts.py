@@ -91,7 +91,13 @@ def test_all_is_well() -> None:
         ({"phase": "catching_up", "behind": 90}, {}, "behind", "warn", "90 sequences behind"),
         ({}, {"free_bytes": 9}, "disk_full", "warn", "9 % of the disk is free"),
         ({}, {"free_bytes": 2}, "disk_full", "error", "2 % of the disk is free"),
-        ({}, {"sync_p99_ms": 140.0, "syncs": 100}, "slow_disk", "warn", "in a hundred takes 140 ms or more"),
+        (
+            {},
+            {"sync_p99_ms": 140.0, "syncs": 100},
+            "slow_disk",
+            "warn",
+            "in a hundred takes 140 ms or more",
+        ),
     ],
 )
 def test_each_cause_has_its_alert(
