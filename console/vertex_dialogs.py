@@ -73,11 +73,7 @@ def open_vertex(
     """Show a vertex; `a` and `d` walk on from it."""
 
     def walk(*, descendants: bool) -> None:
-        # A function and no coroutine: of two in one read, the first is cancelled before it begins.
-        async def walked() -> None:
-            await _walk(app, dialog, hash_, descendants=descendants)
-
-        app.run_worker(walked, exclusive=True, group="walk")
+        app.run_worker(_walk(app, dialog, hash_, descendants=descendants), group="walk")
 
     actions = (
         ("a", "ancestors", lambda: walk(descendants=False)),
