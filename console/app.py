@@ -22,8 +22,9 @@ from console.dialogs import ChoiceDialog, DetailDialog, Dialog, EvidenceDialog, 
 from console.help import help_sections
 from console.live import INTERVAL_MS, LiveSource
 from console.look import ASCII, NO_COLOUR, PALETTES, THEMES, UNICODE, Look
-from console.main_screen import PLANS, MainScreen
+from console.main_screen import MainScreen
 from console.model import Model
+from console.palette import CSS, commands
 from console.picture import Part, Picture
 from console.player import TICK_MS, Player
 from console.recorder import Recorder
@@ -33,7 +34,7 @@ from console.screens import dag, log
 from console.sockets import Place
 from console.units import clock, size
 from console.verdict import aged, verdict_of
-from console.verify import check
+from console.verify import RECORDED, check
 from cretonode.operator.protocol import Delta, Hello, MalformedMessage, Value
 
 T = TypeVar("T")
@@ -63,14 +64,7 @@ class ConsoleApp(App[None]):
     """creto-console. Told by a source as its Listener, asked by `writing` as its Owner."""
 
     TITLE = "creto-console"
-    CSS = """
-    Toast { width: auto; max-width: 80%; }
-    .ascii Toast { border: none; padding: 0 1; }
-    .ascii CommandPalette Vertical, .ascii CommandPalette #--input { border: none; }
-    .ascii CommandPalette CommandList { border: none !important; }
-    CommandPalette SearchIcon, .ascii CommandPalette LoadingIndicator { display: none; }
-    .ascii * { scrollbar-size: 0 0; }
-    """
+    CSS = CSS
 
     def __init__(self, options: Options) -> None:
         super().__init__()
@@ -381,12 +375,7 @@ class ConsoleApp(App[None]):
 
     async def _check_evidence(self, id_: str) -> tuple[bool | None, str]:
         if self.player is not None or self._place is None:
-            raise RequestFailed(
-                "a recording holds what was said, not the signatures. Where the node runs:\n"
-                f"cretonode evidence export {id_[: log.ID_SHORT]} --output evidence.json\n"
-                "and anywhere, with the genesis document of the chain:\n"
-                "cretonode evidence verify --genesis genesis.json evidence.json"
-            )
+            raise RequestFailed(RECORDED.format(id=id_[: log.ID_SHORT]))
         return await check(self._place, id_)
 
     # --- replay
@@ -505,28 +494,4 @@ class ConsoleApp(App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
         """Return what Ctrl-P finds."""
-        for i, plan in enumerate(PLANS):
-            yield SystemCommand(plan.name, plan.about, lambda i=i: self.window.action_show(i))
-        for name in PALETTES:
-            yield SystemCommand(
-                f"Theme {name}", "Change the colours", lambda n=name: self._dress(n)
-            )
-        yield SystemCommand("Help", "The keys", self.action_help)
-        yield SystemCommand("Pause", "Hold the picture still, or go on", self.action_pause)
-        yield SystemCommand("Copy", "Copy the row under the cursor", self.action_copy)
-        yield SystemCommand("Export", "Write the rows as CSV or JSON", self.action_export)
-        # The palette itself must be gone from the screen first.
-        yield SystemCommand(
-            "Picture", "Write the screen as SVG", lambda: self.set_timer(0.1, self.action_picture)
-        )
-        if len(self.options.places) > 1:
-            yield SystemCommand("Nodes", "Attach to another node", self.action_nodes)
-        if not self.why_not_writing():
-            yield SystemCommand("Log level", "From which level on it logs", self.action_log_level)
-            yield SystemCommand("Step down", "Let another validator lead", self.action_step_down)
-            yield SystemCommand("Stop the node", "As SIGTERM does", self.action_stop_node)
-        yield SystemCommand("Quit", "Leave the console; the node goes on", self.exit)
-
-    def _dress(self, name: str) -> None:
-        self.theme = name
-        self.window.draw()
+        return commands(self)
