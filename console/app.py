@@ -4,13 +4,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
 from rich.text import Text
 from textual.app import App, SystemCommand
+from textual.command import CommandPalette
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.worker import Worker
@@ -23,7 +24,7 @@ from console.live import INTERVAL_MS, LiveSource
 from console.look import ASCII, NO_COLOUR, PALETTES, THEMES, UNICODE, Look
 from console.main_screen import MainScreen
 from console.model import Model
-from console.palette import commands_of
+from console.palette import CSS, commands_of
 from console.picture import Part, Picture, verdict_on
 from console.player import TICK_MS, Player
 from console.recorder import Recorder
@@ -33,7 +34,7 @@ from console.screens import dag, log
 from console.sockets import Place, choices_of
 from console.units import moment, size
 from console.verdict import verdict_of
-from console.verify import check
+from console.verify import RECORDED, check
 from cretonode.operator.protocol import Delta, Hello, MalformedMessage, Value
 
 T = TypeVar("T")
@@ -63,9 +64,7 @@ class ConsoleApp(App[None]):
     """creto-console. Told by a source as its Listener, asked by `writing` as its Owner."""
 
     TITLE = "creto-console"
-    CSS = """
-    Toast { width: auto; max-width: 80%; }
-    """
+    CSS = CSS
 
     def __init__(self, options: Options) -> None:
         super().__init__()
@@ -73,6 +72,7 @@ class ConsoleApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = options.theme
+        self.set_class(options.ascii_only, "ascii")
         self.model = Model()
         self.contact = Contact(Link.SEEKING)
         self.player: Player | None = None
@@ -82,6 +82,7 @@ class ConsoleApp(App[None]):
         self._place: Place | None = None
         self._source: LiveSource | None = None
         self._worker: Worker[None] | None = None
+        self._conversation: Worker[None] | None = None  # with the operator
         self._recorder: Recorder | None = None
         self._recording: Recording | None = None
         self._loading = ""
@@ -319,7 +320,7 @@ class ConsoleApp(App[None]):
 
     def action_export(self) -> None:
         """Write the table's rows into a file."""
-        self.run_worker(self._export())
+        self._converse(self._export)
 
     async def _export(self) -> None:
         table, part = self.window.table, self.window.part
@@ -351,7 +352,7 @@ class ConsoleApp(App[None]):
         """Show the keys and what this screen is about."""
         plan = self.window.plan
         sections = help_sections(plan, replay=self.player is not None, write=self.options.write)
-        self.push_screen(HelpDialog(f"Help: {plan.name}", sections))
+        self.show(HelpDialog(f"Help: {plan.name}", sections))
 
     def action_next_theme(self) -> None:
         """Change the colours."""
@@ -366,7 +367,7 @@ class ConsoleApp(App[None]):
         if self.player is not None or len(self.options.places) < 2:
             self.tell("there is one node only; name several sockets, or a directory of them")
             return
-        self.run_worker(self._pick())
+        self._converse(self._pick)
 
     def open_row(self, part: Part, key: str) -> None:
         """Show one row in full."""
@@ -377,17 +378,15 @@ class ConsoleApp(App[None]):
         if part.name == log.EVIDENCE_PART:
             palette = picture.look.palette
             styles = (palette.good, palette.bad)
-            self.push_screen(
-                EvidenceDialog(detail, lambda: self._check_evidence(key), self.copy, styles)
-            )
+            self.show(EvidenceDialog(detail, self.copy, lambda: self._check_evidence(key), styles))
         elif part.name in dag.VERTEX_PARTS:
             vertex_dialogs.open_vertex(self, bytes.fromhex(key), detail)
         else:
-            self.push_screen(DetailDialog(detail, self.copy))
+            self.show(DetailDialog(detail, self.copy))
 
     async def _check_evidence(self, id_: str) -> tuple[bool | None, str]:
         if self.player is not None or self._place is None:
-            raise RequestFailed("a recording does not hold the signatures")
+            raise RequestFailed(RECORDED.format(id=id_[: log.ID_SHORT]))
         return await check(self._place, id_)
 
     # --- replay
@@ -436,25 +435,28 @@ class ConsoleApp(App[None]):
         """Take the ban of the validator under the cursor back."""
         self._on_validator(writing.unban)
 
-    def _on_validator(self, command: Callable[[writing.Owner, str], Awaitable[None]]) -> None:
+    def _on_validator(
+        self, command: Callable[[writing.Owner, str], Coroutine[None, None, None]]
+    ) -> None:
         table, plan = self.window.table, self.window.plan
         row = None if table is None else table.current
         if plan.name not in ("Peers", "Reputation") or row is None or not row.key.isdecimal():
             self.tell("put the cursor on a validator in Peers (3) or Reputation (4) first")
             return
-        self.run_worker(command(self, self.model.name_of(int(row.key))))
+        name = self.model.name_of(int(row.key))
+        self._converse(lambda: command(self, name))
 
     def action_log_level(self) -> None:
         """Change from which level on the node logs."""
-        self.run_worker(writing.log_level(self))
+        self._converse(lambda: writing.log_level(self))
 
     def action_step_down(self) -> None:
         """Let another validator lead."""
-        self.run_worker(writing.step_down(self))
+        self._converse(lambda: writing.step_down(self))
 
     def action_stop_node(self) -> None:
         """Stop the node."""
-        self.run_worker(writing.stop(self))
+        self._converse(lambda: writing.stop(self))
 
     def why_not_writing(self) -> str:
         """Return why nothing can be changed; empty when it can."""
@@ -470,6 +472,21 @@ class ConsoleApp(App[None]):
             raise RequestFailed("not attached to a node")
         return await self._source.request(command, arguments)
 
+    def show(self, dialog: Dialog[None], over: Dialog[None] | None = None) -> None:
+        """Open a dialog over the one that asked for it, or over the window.
+
+        A key that was typed twice finds what the first one opened, and opens nothing.
+        """
+        if self.screen is over or (over is None and not isinstance(self.screen, Dialog)):
+            self.push_screen(dialog)
+
+    def _converse(self, conversation: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Begin what asks the operator or the node something, one at a time."""
+        if self._conversation is None or self._conversation.is_finished:
+            self._conversation = self.run_worker(conversation())
+        elif not isinstance(self.screen, Dialog):
+            self.tell("one question at a time: the node has not answered the last one yet")
+
     async def ask(self, dialog: Dialog[T]) -> T | None:
         """Return what the operator answers, None when not."""
         return await self.push_screen_wait(dialog)
@@ -480,6 +497,11 @@ class ConsoleApp(App[None]):
         self.notify(text, severity=severity, timeout=TELL_S, markup=False)
 
     # --- palette
+
+    def action_command_palette(self) -> None:
+        """Open the palette, over no dialog and no other palette."""
+        if self.screen is self.window:
+            self.push_screen(CommandPalette(placeholder="what to do"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
         """Return what Ctrl-P finds."""

@@ -60,7 +60,7 @@ class Dialog(ModalScreen[T]):
 
 
 class DetailDialog(Dialog[None]):
-    """One row in full."""
+    """One row in full. `actions`: key, words, what it does."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "close", "Close", show=False),
@@ -84,22 +84,25 @@ class DetailDialog(Dialog[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="box") as box:
             box.border_title = Text(self._detail.title)
-            yield Static(fields_text(self._detail), classes="fields")
+            yield from self.body()
             yield Static(self._keys, classes="keys")
+
+    def body(self) -> ComposeResult:
+        """What stands between the title and the keys."""
+        yield Static(two_columns(self._detail.fields), classes="fields")
 
     def on_key(self, event: events.Key) -> None:
         """Run the action of a key."""
         if event.key in self._actions:
             self._actions[event.key]()
 
+    def text(self) -> str:
+        """Return what is copied."""
+        return self._detail.text()
+
     def action_copy(self) -> None:
         """Copy all of it."""
-        self._copy(self._detail.text())
-
-
-def fields_text(detail: Detail) -> Table:
-    """Return the labelled texts, one below the other."""
-    return two_columns(detail.fields)
+        self._copy(self.text())
 
 
 def two_columns(lines: Sequence[tuple[str, str]]) -> Table:
@@ -112,7 +115,7 @@ def two_columns(lines: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-class EvidenceDialog(Dialog[None]):
+class EvidenceDialog(DetailDialog):
     """Both statements side by side, and what the check of them found."""
 
     DEFAULT_CSS = """
@@ -120,40 +123,30 @@ class EvidenceDialog(Dialog[None]):
     EvidenceDialog .side { width: 1fr; height: auto; border: round $error; padding: 0 1; }
     EvidenceDialog .verdict { margin-top: 1; height: auto; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "close", "Close", show=False),
-        Binding("y", "copy", "Copy"),
-    ]
 
     def __init__(
         self,
         detail: Detail,
-        check: Callable[[], Awaitable[tuple[bool | None, str]]],
         copy: Callable[[str], None],
+        check: Callable[[], Awaitable[tuple[bool | None, str]]],
         styles: tuple[str, str],  # of what is proven, and of what is not
     ) -> None:
-        super().__init__()
-        self._detail = detail
+        super().__init__(detail, copy)
         self._check = check
-        self._copy = copy
         self._styles = styles
         self._found = ""
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
+        """The statements, and below them the verdict."""
         said = dict(self._detail.fields)
-        with VerticalScroll(classes="box") as box:
-            box.border_title = Text(self._detail.title)
-            yield Static(Text(said["contradiction"], "bold"))
-            with Horizontal(classes="sides"):
-                for which in ("first", "second"):
-                    side = Static(Text(said[which]), classes="side")
-                    side.border_title = f"{which} statement, signed"
-                    yield side
-            yield Static(Text(f"id {said['id']}"), classes="id")
-            yield Static(
-                Text("checking both signatures against the genesis ..."), classes="verdict"
-            )
-            yield Static("y copy  Esc back", classes="keys")
+        yield Static(Text(said["contradiction"], "bold"))
+        with Horizontal(classes="sides"):
+            for which in ("first", "second"):
+                side = Static(Text(said[which]), classes="side")
+                side.border_title = f"{which} statement, signed"
+                yield side
+        yield Static(Text(f"id {said['id']}"), classes="id")
+        yield Static(Text("checking both signatures against the genesis ..."), classes="verdict")
 
     def on_mount(self) -> None:
         """Check at once: nobody should have to ask."""
@@ -168,9 +161,9 @@ class EvidenceDialog(Dialog[None]):
         style = "" if proven is None else self._styles[0 if proven else 1]
         self.query_one(".verdict", Static).update(Text(self._found, style))
 
-    def action_copy(self) -> None:
-        """Copy the statements and what was found."""
-        self._copy(f"{self._detail.text()}\n{self._found}")
+    def text(self) -> str:
+        """Return the statements and what was found."""
+        return f"{super().text()}\n{self._found}"
 
 
 class ConfirmDialog(Dialog[bool]):
@@ -199,16 +192,22 @@ class ConfirmDialog(Dialog[bool]):
 
 
 class AskDialog(Dialog[str]):
-    """A line of text to type."""
+    """A line of text to type. `check`: why it will not do, empty when it will."""
 
-    DEFAULT_CSS = "AskDialog > .box { max-width: 76; }"
+    DEFAULT_CSS = """
+    AskDialog > .box { max-width: 76; }
+    AskDialog .problem { color: $error; height: auto; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "Close")]
 
-    def __init__(self, title: str, hint: str, value: str = "") -> None:
+    def __init__(
+        self, title: str, hint: str, value: str = "", check: Callable[[str], str] = lambda _: ""
+    ) -> None:
         super().__init__()
         self._title = title
         self._hint = hint
         self._value = value
+        self._check = check
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="box") as box:
@@ -216,11 +215,16 @@ class AskDialog(Dialog[str]):
             yield Input(
                 value=self._value, placeholder=self._hint, compact=True, max_length=TYPED_MAX
             )
+            yield Static(classes="problem")
             yield Static("Enter go on   Esc leave it", classes="keys")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Answer with what was typed; nothing is no answer."""
-        self.answer(event.value.strip() or None)
+        """Answer with what was typed, once it will do; nothing is no answer."""
+        typed = event.value.strip()
+        problem = self._check(typed) if typed else ""
+        self.query_one(".problem", Static).update(Text(problem))
+        if not problem:
+            self.answer(typed or None)
 
 
 class ChoiceDialog(Dialog[str]):

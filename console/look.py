@@ -31,8 +31,11 @@ class Glyphs:
     forked: str
     missing: str
     unknown: str
-    vertex: str
+    vertex: str  # a final one
+    vertex_open: str  # one that waits
     anchor: str
+    anchor_open: str
+    orphan: str
     arrow: str
     cut: str  # where a text goes on
     ascii_only: bool
@@ -45,12 +48,14 @@ class Glyphs:
 UNICODE: Final = Glyphs(
     good="●", warn="▲", bad="✖", none="·", full="█", empty="░", rule="─", up="▲", down="▼",
     here="▶", edge="│", late="◐", crossed="×", forked="‡", missing="○", unknown="·",
-    vertex="●", anchor="◆", arrow="→", cut="…", ascii_only=False,
+    vertex="●", vertex_open="○", anchor="◆", anchor_open="◇", orphan="?", arrow="→",
+    cut="…", ascii_only=False,
 )  # fmt: skip
 ASCII: Final = Glyphs(
     good="*", warn="!", bad="X", none=".", full="#", empty="-", rule="-", up="^", down="v",
     here=">", edge="|", late="~", crossed="x", forked="2", missing="o", unknown=".",
-    vertex="*", anchor="A", arrow=">", cut="~", ascii_only=True,
+    vertex="*", vertex_open="o", anchor="A", anchor_open="a", orphan="?", arrow=">",
+    cut="~", ascii_only=True,
 )  # fmt: skip
 
 
@@ -156,7 +161,8 @@ assert {theme.name for theme in THEMES} == set(PALETTES)
 
 def bar(part: float, whole: float, width: int, glyphs: Glyphs) -> str:
     """Return a bar of `width` cells, filled in proportion; anything above none shows one cell."""
-    filled = 0 if whole <= 0 else min(width, int(part / whole * width))
+    # Both ways: a disk may say that more is free than there is.
+    filled = 0 if whole <= 0 else max(0, min(width, int(part / whole * width)))
     if part > 0 and width > 0:
         filled = max(1, filled)
     return glyphs.full * filled + glyphs.empty * (width - filled)

@@ -395,6 +395,7 @@ def _second(picture: Picture, words: str, width: int) -> Text:
         short = verdict.standing is Standing.STALLED or status.connected <= status.quorum
         line.append(f" {verdict.margin}", picture.styled(Tone.WARN if short else Tone.GOOD))
         survives = f"  quorum {status.quorum} of {status.validators}, {status.faults} may lie"
-        line.append(survives, picture.styled(Tone.DIM))
+        if line.cell_len + len(survives) + len(words) + 1 <= width:
+            line.append(survives, picture.styled(Tone.DIM))
     shortened(line, width - len(words) - 1, picture.look.glyphs, pad=True)
     return line.append(f" {words}", picture.styled(Tone.DIM))

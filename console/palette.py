@@ -1,7 +1,7 @@
-"""What Ctrl-P finds: every command by its name."""
+"""What Ctrl-P finds, and how it and the sentences for a while are drawn."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 from textual.app import SystemCommand
 
@@ -11,8 +11,17 @@ from console.main_screen import PLANS
 if TYPE_CHECKING:
     from console.app import ConsoleApp
 
+CSS: Final = """
+Toast { width: auto; max-width: 80%; }
+.ascii Toast { border: none; padding: 0 1; }
+.ascii CommandPalette Vertical, .ascii CommandPalette #--input { border: none; }
+.ascii CommandPalette CommandList { border: none !important; }
+CommandPalette SearchIcon, .ascii CommandPalette LoadingIndicator { display: none; }
+.ascii * { scrollbar-size: 0 0; }
+"""
 
-def commands_of(app: "ConsoleApp") -> Iterable[SystemCommand]:
+
+def commands_of(app: "ConsoleApp") -> Iterator[SystemCommand]:
     """Yield the commands that are of use now."""
     for i, plan in enumerate(PLANS):
         yield SystemCommand(plan.name, plan.about, lambda i=i: app.window.action_show(i))

@@ -82,10 +82,15 @@ def plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def listed(names: list[str], most: int = 4) -> str:
-    """Return `a`, `a and b`, `a, b and 3 more`."""
+def listed(names: list[str], most: int = 4, joint: str = " and ") -> str:
+    """Return `a`, `a and b`, `a, b and 3 more`. `joint`: what stands before the last."""
     if len(names) > most:
         names = [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return (
-        " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else ""
-    )
+    return joint.join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def listed_of(needed: int, names: list[str], most: int = 4) -> str:
+    """Return whom of `names` it takes when `needed` would do: `a or b`, `a, b, c`, `a and b`."""
+    if needed >= len(names):
+        return listed(names, most)
+    return listed(names, most, " or " if needed == 1 else ", ")

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from console.model import Model
-from console.units import duration, listed, plural
+from console.units import duration, listed, listed_of, plural
 from cretonode.operator.protocol_topics import Phase, WatchedStatusSnapshot
 
 SILENT_MS: Final = 1_000.0  # keep-alives come every 125 ms or sooner
@@ -16,6 +16,15 @@ AGED_ADVICE: Final = "see whether its process runs, and what its log ends with"
 STALL_MS: Final = 5_000  # without finality while something waits (SPEC C10)
 SLOW_FACTOR: Final = 4  # times finality_timeout_ms: the oldest waits suspiciously long
 DISK_LOW: Final = 0.05  # of the file system
+SCREENS: Final = {  # where more is said about an alert of the node's
+    "quorum_missing": "Peers (3)",
+    "absent": "Peers (3)",
+    "stalled": "Phases (2)",
+    "behind": "Phases (2)",
+    "disk_full": "Storage (6)",
+    "disk_silent": "Storage (6)",
+    "slow_disk": "Storage (6)",
+}
 
 
 class Standing(Enum):
@@ -37,7 +46,7 @@ class Verdict:
     margin: str = ""  # how much more may fail
     advice: str = ""  # what to do now
     absent: tuple[str, ...] = field(default=())  # validators that cannot be reached
-    awaited: tuple[str, ...] = field(default=())  # whose votes are waited for
+    waits: str = ""  # for what and for whom, the same words on every screen
 
 
 def verdict_of(model: Model, now_ms: int) -> Verdict:
@@ -46,16 +55,16 @@ def verdict_of(model: Model, now_ms: int) -> Verdict:
     if status is None:
         return Verdict(standing=Standing.WAITING, reason="no word from the node yet")
     absent = tuple(absent_names(model, status))
-    awaited = tuple(model.names_of(status.awaits))
     reachable = status.validators - len(absent)
-    standing, reason, advice = _judge(model, status, now_ms, absent, awaited)
+    waits = waits_for(model, status, absent)
+    standing, reason, advice = _judge(model, status, now_ms, absent, waits)
     return Verdict(
         standing=standing,
         reason=reason,
         advice=advice,
         margin=_margin(status, reachable),
         absent=absent,
-        awaited=awaited,
+        waits=waits,
     )
 
 
@@ -68,6 +77,7 @@ def aged(verdict: Verdict, why: str, advice: str = AGED_ADVICE) -> Verdict:
         standing=Standing.STALE,
         reason=f"{why}; before: {last}",
         advice=advice,
+        waits=f"when last heard: {verdict.waits}",
     )
 
 
@@ -95,7 +105,7 @@ def _judge(
     status: WatchedStatusSnapshot,
     now_ms: int,
     absent: tuple[str, ...],
-    awaited: tuple[str, ...],
+    waits: str,
 ) -> tuple[Standing, str, str]:
     """Return the standing, the reason and the advice: the worst that holds."""
     if status.phase == Phase.HALTED:
@@ -116,9 +126,9 @@ def _judge(
         back = f"bring back {_some(needed, gone)}; Peers (3) says why"
         return Standing.STALLED, reason, back if gone else "Reputation (4), v: why they are banned"
     if still_ms >= STALL_MS:
-        reason = f"nothing final for {still_ms // 1000} s: {waits_for(status, awaited)}"
+        reason = f"nothing final for {still_ms // 1000} s: {waits}"
         return Standing.STALLED, reason, "Phases (2) shows the missing votes, Log (7) the rest"
-    troubles = _troubles(model, status, still_ms, banned, gone, awaited)
+    troubles = _troubles(model, status, still_ms, banned, gone, waits)
     if troubles:
         more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
         reason, advice = troubles[0]
@@ -126,16 +136,26 @@ def _judge(
     return Standing.LIVE, f"all {status.validators} validators reachable", ""
 
 
-def waits_for(status: WatchedStatusSnapshot, awaited: tuple[str, ...]) -> str:
-    """Return what the node waits for, in words."""
-    what = _PHASES.get(status.phase, status.phase.replace("_", " "))
-    if not awaited:
-        return f"waits for {what}"
-    who = listed(list(awaited))
-    if status.votes_lacking:
-        lacking = plural(status.votes_lacking, _VOTES.get(status.phase, "vote"))
-        return f"waits for {lacking} from {who}"
-    return f"waits for {what} from {who}"
+def waits_for(model: Model, status: WatchedStatusSnapshot, absent: tuple[str, ...]) -> str:
+    """Return what the node waits for, in words.
+
+    Never for clients while nothing that they send would become final.
+    """
+    phase, lacking = status.phase, status.votes_lacking
+    names = model.names_of(status.awaits)
+    if phase == Phase.HALTED:
+        return "waits for nothing: it has halted"
+    short = status.quorum - (status.validators - len(absent))
+    if phase == Phase.IDLE and short > 0:
+        return f"waits for a quorum: for {_some(short, list(absent))}"
+    if phase == Phase.IDLE and status.waiting_since_ms is not None:
+        phase = Phase.PRE_PREPARE.value
+    if phase in _VOTES and lacking and names:
+        return f"waits for {plural(lacking, _VOTES[phase])} of {listed_of(lacking, names)}"
+    if phase == Phase.AMNESIAC and names:
+        return f"waits for the attestations of {listed(names)}"
+    what = _PHASES.get(phase, phase.replace("_", " "))
+    return f"waits for {what}" + (f": {listed(names)}" if names else "")
 
 
 _PHASES: Final = {
@@ -162,7 +182,7 @@ def _troubles(
     still_ms: int,
     banned: list[str],
     gone: list[str],
-    awaited: tuple[str, ...],
+    waits: str,
 ) -> list[tuple[str, str]]:
     """Return what is wrong though sequences become final: reasons and advice, worst first."""
     found: list[tuple[str, str]] = []
@@ -182,12 +202,11 @@ def _troubles(
         )
     if not status.view_open:
         to = f"view {status.view}, leader {model.name_of(status.leader)}"
-        words = waits_for(status, awaited)
-        found.append((f"changing to {to}: {words}", "Phases (2), v: the view changes"))
+        found.append((f"changing to {to}: {waits}", "Phases (2), v: the view changes"))
     if status.phase == Phase.CATCHING_UP or status.behind > 0:
         found.append((f"catching up: {plural(status.behind, 'sequence')} behind", ""))
     if still_ms >= SLOW_FACTOR * status.finality_timeout_ms:
-        slow = f"the oldest vertex waits {duration(still_ms)}: {waits_for(status, awaited)}"
+        slow = f"the oldest vertex waits {duration(still_ms)}: {waits}"
         found.append((slow, "Phases (2) shows who has not voted"))
     if banned:
         found.append(
@@ -198,12 +217,14 @@ def _troubles(
         found.append(("the disk is almost full", "make room: a full disk stops the node"))
     if not status.ready and status.reason and not found:
         found.append((status.reason, ""))
-    found += [(alert.text, "Log (7)") for alert in model.known.alerts or () if not found]
+    alerts = model.known.alerts or ()
+    found += [(a.text, SCREENS.get(a.kind, "Log (7)")) for a in alerts if not found]
     return found
 
 
 def _some(needed: int, gone: list[str]) -> str:
-    return listed(gone) if needed >= len(gone) else f"{needed} of {listed(gone)}"
+    some = listed_of(needed, gone)
+    return some if needed == 1 or needed >= len(gone) else f"{needed} of {some}"
 
 
 def _margin(status: WatchedStatusSnapshot, reachable: int) -> str:

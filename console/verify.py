@@ -16,6 +16,12 @@ from console.sockets import Place
 
 PROGRAM: Final = (sys.executable, "-m", "cretonode.cli.main", "evidence")
 CHECK_MS: Final = 30_000
+RECORDED: Final = (
+    "a recording holds what was said, not the signatures. Where the node runs:\n"
+    "cretonode evidence export {id} --output evidence.json\n"
+    "and anywhere, with the genesis document of the chain:\n"
+    "cretonode evidence verify --genesis genesis.json evidence.json"
+)
 OUTPUT_BYTES_MAX: Final = 64 * 1024
 
 

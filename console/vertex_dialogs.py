@@ -63,23 +63,27 @@ class WalkDialog(Dialog[None]):
         """Open a vertex."""
         event.stop()
         vertex = self._vertices[event.key]
-        open_vertex(self.app, bytes(vertex.hash), dag.described(self.app.picture(), vertex))
+        detail = dag.described(self.app.picture(), vertex)
+        open_vertex(self.app, bytes(vertex.hash), detail, over=self)
 
 
-def open_vertex(app: "ConsoleApp", hash_: bytes, detail: Detail) -> None:
+def open_vertex(
+    app: "ConsoleApp", hash_: bytes, detail: Detail, over: WalkDialog | None = None
+) -> None:
     """Show a vertex; `a` and `d` walk on from it."""
 
     def walk(*, descendants: bool) -> None:
-        app.run_worker(_walk(app, hash_, descendants=descendants), exclusive=True, group="walk")
+        app.run_worker(_walk(app, dialog, hash_, descendants=descendants), group="walk")
 
     actions = (
         ("a", "ancestors", lambda: walk(descendants=False)),
         ("d", "descendants", lambda: walk(descendants=True)),
     )
-    app.push_screen(DetailDialog(detail, app.copy, actions))
+    dialog = DetailDialog(detail, app.copy, actions)
+    app.show(dialog, over)
 
 
-async def _walk(app: "ConsoleApp", hash_: bytes, *, descendants: bool) -> None:
+async def _walk(app: "ConsoleApp", over: DetailDialog, hash_: bytes, *, descendants: bool) -> None:
     try:
         value = await app.request(WALK, {"hash": hash_, "descendants": descendants})
         found: Sequence[VertexSnapshot] = table_untrusted(VertexSnapshot, value)
@@ -90,4 +94,4 @@ async def _walk(app: "ConsoleApp", hash_: bytes, *, descendants: bool) -> None:
         note = "among the vertices that are known here"
     what = "Descendants" if descendants else "Ancestors"
     title = f"{what} of {hash_.hex()[: dag.SHORT]}"
-    app.push_screen(WalkDialog(title, found, note))
+    app.show(WalkDialog(title, found, note), over)

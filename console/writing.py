@@ -22,6 +22,9 @@ TITLES: Final = {
     STOP: "Stop this node?",
 }
 DRY_RUN: Final = {"dry_run": True}
+FOR_EVER: Final = "ever"
+DURATIONS: Final = f"90s, 30min, 2h, 7d, or `{FOR_EVER}` until it is taken back"
+LASTS_MS_MAX: Final = 10 * 365 * 86_400_000  # the longest that a node takes
 _DURATION: Final = re.compile(r"(\d{1,6})\s*(s|min|h|d)", re.ASCII)
 _UNITS_MS: Final = {"s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -48,6 +51,16 @@ def duration_ms(text: str) -> int | None:
     return None if found is None else int(found[1]) * _UNITS_MS[found[2]]
 
 
+def why_no_duration(text: str) -> str:
+    """Return why a ban cannot last as long as `text` says; empty when it can."""
+    if text == FOR_EVER:
+        return ""
+    ms = duration_ms(text)
+    if not ms:
+        return f"{text!r} is no duration: expected {DURATIONS}"
+    return "" if ms <= LASTS_MS_MAX else f"{text!r} is over ten years: say `{FOR_EVER}`"
+
+
 async def ban(owner: Owner, validator: str) -> None:
     """Ban a validator."""
     if _refused(owner):
@@ -57,17 +70,14 @@ async def ban(owner: Owner, validator: str) -> None:
     )
     if reason is None:
         return
-    hint = "90s, 30min, 2h, 7d, or `ever` until it is taken back"
-    lasts = await owner.ask(AskDialog(f"For how long is {validator} banned?", hint, "1h"))
+    lasts = await owner.ask(
+        AskDialog(f"For how long is {validator} banned?", DURATIONS, "1h", why_no_duration)
+    )
     if lasts is None:
         return
     arguments: dict[str, Value] = {"validator": validator, "reason": reason}
-    if lasts != "ever":
-        ms = duration_ms(lasts)
-        if not ms:
-            owner.tell(f"{lasts!r} is no duration: expected {hint}", bad=True)
-            return
-        arguments["lasts_ms"] = ms
+    if lasts != FOR_EVER:
+        arguments["lasts_ms"] = duration_ms(lasts)
     await change(owner, BAN_ADD, arguments)
 
 

@@ -62,11 +62,11 @@ async def test_it_waits_for_a_node_and_names_those_that_are_lost(place: Path) ->
             await terminal.until_text(" STALLED  missing node2 and node3: 2 of 4 reachable")
             await terminal.press("2")
             # Of either phase: it may have died between its prepare and its commit.
-            waits = re.compile("waits for 1 (prepare|commit) from node2 and node3")
+            waits = re.compile("waits for 1 (prepare|commit) of node2 or node3")
             await terminal.until(waits.search)
             clients.cancel()
             await terminal.press("1")
-            await terminal.until_text("do: bring back 1 of node2 and node3")
+            await terminal.until_text("do: bring back node2 or node3")
             cluster.nodes[3].start()
             await terminal.until_text(" DEGRADED  node2 not reachable")
             cluster.nodes[2].start()

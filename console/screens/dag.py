@@ -8,7 +8,7 @@ from rich.text import Text
 
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Column, Row, Tone
-from console.units import count, size, stamp
+from console.units import count, plural, size, stamp
 from cretonode.operator.protocol_topics import VertexSnapshot, VertexState
 
 HASH_BYTES: Final = 32
@@ -51,43 +51,58 @@ def lines(picture: Picture, _: int) -> list[Text]:
     status = picture.model.status
     if status is None:
         return []
-    glyphs = picture.look.glyphs
-    tips = len(tips_of(vertices_of(picture)))
+    tips = plural(len(tips_of(vertices_of(picture))), "tip")
     first = Text(no_wrap=True)
     first.append(f"{count(status.executed_vertices)} final, {status.waiting_vertices} waiting, ")
-    first.append(f"{status.orphans} orphans, {tips} tips of those shown")
+    first.append(f"{plural(status.orphans, 'orphan')}, {tips} of those shown")
+    return [first, _legend(picture)]
+
+
+def _legend(picture: Picture) -> Text:
+    """Each sign once: the shape says what it is, its filling whether it is final."""
     legend = Text(no_wrap=True)
-    for sign, words in ((glyphs.anchor, "anchor"), (glyphs.vertex, "vertex")):
-        legend.append(f"{sign} {words}  ", picture.styled(Tone.DIM))
-    for state, tone in TONES.items():
-        legend.append(f"{_sign_of(picture, state)} {state}  ", picture.styled(tone))
-    return [first, legend]
+    for state in (VertexState.FINAL, VertexState.WAITING):
+        vertex, anchor = (_sign_of(picture, state, anchor=is_one) for is_one in (False, True))
+        legend.append(f"{state} {vertex} vertex {anchor} anchor   ", _style(picture, state))
+    for state in (VertexState.ORPHAN, VertexState.DROPPED):
+        legend.append(f"{_sign_of(picture, state)} {state}   ", _style(picture, state))
+    return legend
+
+
+def _style(picture: Picture, state: str) -> str:
+    return picture.styled(TONES[state])
 
 
 def _sign_of(picture: Picture, state: str, *, anchor: bool = False) -> str:
     glyphs = picture.look.glyphs
     if state == VertexState.ORPHAN:
-        return glyphs.missing
+        return glyphs.orphan
     if state == VertexState.DROPPED:
         return glyphs.none
-    return glyphs.anchor if anchor else glyphs.vertex
+    if state == VertexState.FINAL:
+        return glyphs.anchor if anchor else glyphs.vertex
+    return glyphs.anchor_open if anchor else glyphs.vertex_open
 
 
 # --- by height and author
 
 
 def _lane(picture: Picture, vertices: list[VertexSnapshot], width: int) -> Cell:
-    text, tones = "", list[Tone]()
+    """Return every author's lane: an edge that stands also where it made nothing, and signs."""
+    glyphs, text, tones = picture.look.glyphs, "", list[Tone]()
     for author in range(len(picture.model.validators)):
         own = [vertex for vertex in vertices if vertex.author == author]
-        signs = "".join(_sign_of(picture, v.state, anchor=v.anchor > 0) for v in own[: width - 1])
-        text += signs.ljust(width)
-        tones += [tone_of(v) for v in own[: width - 1]]
-        tones += [Tone.PLAIN] * (width - min(len(own), width - 1))
+        signs = "".join(_sign_of(picture, v.state, anchor=v.anchor > 0) for v in own)
+        if len(signs) > width - 1:
+            signs = signs[: width - 2] + glyphs.cut
+        text += glyphs.edge + signs.ljust(width - 1)
+        lane = [Tone.DIM, *(tone_of(v) for v in own[: width - 1])]
+        tones += lane + [Tone.PLAIN] * (width - len(lane))
     return Cell(text, tones=tuple(tones))
 
 
 def _lane_width(picture: Picture) -> int:
+    """Return the cells of a lane, the one of its edge included."""
     names = [len(v.name) for v in picture.model.validators]
     return 3 if len(names) > 8 else min(10, max([4, *names]) + 1)
 
@@ -96,7 +111,7 @@ def graph_columns(picture: Picture) -> tuple[Column, ...]:
     """Return the columns: in the third one, a lane for each author."""
     width = _lane_width(picture)
     names = "".join(
-        (str(v.index) if width == 3 else v.name)[: width - 1].ljust(width)
+        " " + (str(v.index) if width == 3 else v.name)[: width - 1].ljust(width - 1)
         for v in picture.model.validators
     )
     return (Column("Height", right=True), Column("Sequence", right=True), Column(names),

@@ -10,13 +10,14 @@ from console.model import finality_of
 from console.picture import Picture, Plan, labelled, shortened
 from console.rows import OWN_ORDER, Tone
 from console.screens.peers import PEERS
-from console.screens.storage import forecast
+from console.screens.storage import forecast, slow_syncs
 from console.series import sparkline
 from console.table_text import Frame, drawn
 from console.units import count, duration, moment, size
 from console.verdict import Standing
 from cretonode.operator.protocol_topics import (
     Mark,
+    Phase,
     SlotSnapshot,
     StorageSnapshot,
     WatchedStatusSnapshot,
@@ -63,6 +64,9 @@ def _where(picture: Picture, status: WatchedStatusSnapshot) -> list[Text]:
     leader = model.name_of(status.leader)
     own = " (this node)" if status.leader == status.index else ""
     open_ = "" if status.view_open else " not open yet"
+    standing = picture.verdict.standing
+    idle = status.phase == Phase.IDLE and standing is Standing.STALLED  # whoever came had to wait
+    phase = "" if idle else f"  {status.phase.replace('_', ' ')}"
     sequence = labelled(
         "Sequence",
         (f"{status.final:,}", picture.styled(Tone.ACCENT)),
@@ -77,7 +81,7 @@ def _where(picture: Picture, status: WatchedStatusSnapshot) -> list[Text]:
             (str(status.view), picture.styled(Tone.ACCENT)),
             f"  leader {leader}{own}",
             (open_, picture.styled(Tone.WARN)),
-            (f"  {status.phase.replace('_', ' ')}", dim),
+            (phase, dim),
         ),
         sequence,
     ]
@@ -123,11 +127,11 @@ def _speed(picture: Picture, width: int) -> list[Text]:
     rate = "-" if transactions.now is None else count(transactions.now)
     p50, p99 = map(duration, finality_of(status, picture.model.known.slots or ()))
     synced = "-" if storage is None else duration(storage.sync_last_ms)
-    sync_p99 = "-" if storage is None else duration(storage.sync_p99_ms)
+    slow = "-" if storage is None else " ".join(slow_syncs(storage))
     return [
         spark("Transactions", f"{rate}/s", transactions.series.last(room)),
         spark("Finality", f"{p50} median, {p99} p99", finality),
-        spark("Disk sync", f"{synced}, {sync_p99} p99", histories.sync_ms.last(room)),
+        spark("Disk sync", f"{synced}, {slow}", histories.sync_ms.last(room)),
     ]
 
 

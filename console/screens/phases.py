@@ -8,8 +8,8 @@ from rich.text import Text
 from console.look import Glyphs
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
-from console.units import count, duration, listed, moment, plural, stamp
-from console.verdict import waits_for
+from console.units import count, duration, listed_of, moment, plural, stamp
+from console.verdict import Standing
 from cretonode.operator.protocol_topics import Mark, SlotSnapshot, ViewChangeSnapshot
 
 LATE_MS: Final = 2_000  # of a sequence that is not final
@@ -55,9 +55,9 @@ def lines(picture: Picture, _: int) -> list[Text]:
     status = picture.model.status
     if status is None:
         return []
-    words = waits_for(status, picture.verdict.awaited)
+    words = picture.verdict.waits
     slot = picture.model.current_slot
-    if slot is not None:
+    if slot is not None and picture.verdict.standing is not Standing.STALE:
         since = duration(max(0, picture.now_ms - slot.since_ms))
         words = f"sequence {slot.sequence:,} in view {slot.view}, {since} old: {words}"
     legend = Text(no_wrap=True)
@@ -99,13 +99,20 @@ def missing_names(picture: Picture, slot: SlotSnapshot) -> list[str]:
     ]
 
 
+def _lacking(picture: Picture, slot: SlotSnapshot) -> str:
+    """Return whose votes would do."""
+    status, missing = picture.model.status, missing_names(picture, slot)
+    votes = len(picture.model.validators) - len(missing)
+    return listed_of(status.quorum - votes if status else len(missing), missing)
+
+
 def _slot_row(picture: Picture, slot: SlotSnapshot) -> Row:
     leader = picture.model.name_of(slot.leader)
     if slot.executed:
         return _final_row(slot, leader, picture.look.glyphs)
     old_ms = max(0, picture.now_ms - slot.since_ms)
     took = number(old_ms, duration(old_ms), Tone.BAD if old_ms > LATE_MS else Tone.WARN)
-    lacking = "" if slot.fetched else listed(missing_names(picture, slot))
+    lacking = "" if slot.fetched else _lacking(picture, slot)
     return _row(slot, leader, picture.look.glyphs, took, lacking)
 
 

@@ -16,6 +16,7 @@ SAMPLES_MIN: Final = 6  # of the free space, before anything is foretold
 FORECAST_MS_MAX: Final = 30 * 86_400_000
 FULL: Final = 0.9  # of the disk
 SYNC_SLOW_MS: Final = 50.0
+SYNCS_MIN: Final = 100  # before one in a hundred is more than the single slowest
 
 
 def full_in_ms(picture: Picture) -> float | None:
@@ -36,6 +37,14 @@ def forecast(picture: Picture) -> str:
     return "" if ms is None or ms > FORECAST_MS_MAX else f"full in {duration(ms)}"
 
 
+def slow_syncs(storage: StorageSnapshot) -> tuple[str, str]:
+    """Return how long the slow syncs take, and which those are: few have no percentile."""
+    if storage.sync_p99_ms is None:
+        return "-", "none so far"
+    which = "p99" if storage.syncs >= SYNCS_MIN else f"highest of {storage.syncs}"
+    return duration(storage.sync_p99_ms), which
+
+
 def lines(picture: Picture, width: int) -> list[Text]:
     """Return the disk at a glance."""
     storage = picture.model.storage
@@ -52,7 +61,8 @@ def lines(picture: Picture, width: int) -> list[Text]:
     values = picture.model.histories.sync_ms.last(max(8, width - 40))
     bars = sparkline(values, BAR, ascii_only=picture.look.glyphs.ascii_only)
     sync.append(bars, picture.styled(Tone.ACCENT))
-    sync.append(f" {duration(storage.sync_last_ms)} last, {duration(storage.sync_p99_ms)} p99")
+    slow, which = slow_syncs(storage)
+    sync.append(f" {duration(storage.sync_last_ms)} last, {slow} {which}")
     return [text, sync]
 
 
@@ -62,7 +72,9 @@ def _hit_rate(storage: StorageSnapshot) -> str:
 
 
 def _measures(storage: StorageSnapshot) -> list[tuple[str, str, str, Tone]]:
-    slow = storage.sync_p99_ms is not None and storage.sync_p99_ms > SYNC_SLOW_MS
+    took, which = slow_syncs(storage)
+    enough = storage.syncs >= SYNCS_MIN
+    slow = enough and storage.sync_p99_ms is not None and storage.sync_p99_ms > SYNC_SLOW_MS
     return [
         ("database", size(storage.disk_bytes), "all column families on disk", Tone.PLAIN),
         ("vote journal", size(storage.journal_bytes), "what this node promised", Tone.PLAIN),
@@ -74,7 +86,7 @@ def _measures(storage: StorageSnapshot) -> list[tuple[str, str, str, Tone]]:
         ("write buffers", size(storage.write_buffer_bytes), "not written out yet", Tone.PLAIN),
         ("journal syncs", count(storage.syncs), f"the last {duration(storage.sync_last_ms)}",
          Tone.PLAIN),
-        ("sync p99", duration(storage.sync_p99_ms), "of the newest 256",
+        ("slow syncs", took, f"{which} of the newest 256" if enough else which,
          Tone.WARN if slow else Tone.PLAIN),
         ("compactions", str(storage.compactions_running),
          f"running; {duration(storage.compaction_ms)} in all", Tone.PLAIN),
@@ -113,7 +125,8 @@ def family_rows(picture: Picture) -> list[Row]:
                 Cell(family.family),
                 number(family.disk_bytes, size(family.disk_bytes)),
                 number(family.disk_bytes,
-                       bar(family.disk_bytes, whole, BAR, picture.look.glyphs), Tone.ACCENT),
+                       bar(family.disk_bytes, whole, BAR, picture.look.glyphs) if whole else "",
+                       Tone.ACCENT),
             ),
         )
         for family in families

@@ -16,6 +16,7 @@ DISK_FREE_PERCENT: Final = 10
 DISK_FREE_PERCENT_ERROR: Final = 3
 DISK_SILENT_MS: Final = 5_000
 SYNC_MS: Final = 100.0  # a vote waits for a sync in each of two phases
+SYNCS_MIN: Final = 100  # before one in a hundred is more than the single slowest
 
 
 class Alert(NamedTuple):
@@ -103,9 +104,10 @@ def _of_storage(storage: StorageSnapshot) -> Iterator[Alert]:
         level = "error" if percent < DISK_FREE_PERCENT_ERROR else "warn"
         free = storage.free_bytes // 1_000_000
         yield Alert("disk_full", level, f"{percent} % of the disk is free, {free} MB")
-    if storage.sync_p99_ms is not None and storage.sync_p99_ms > SYNC_MS:
+    p99_ms = storage.sync_p99_ms
+    if p99_ms is not None and p99_ms > SYNC_MS and storage.syncs >= SYNCS_MIN:
         yield Alert(
             "slow_disk",
             "warn",
-            f"one sync of the vote journal in a hundred takes {storage.sync_p99_ms:.0f} ms or more",
+            f"one sync of the vote journal in a hundred takes {p99_ms:.0f} ms or more",
         )

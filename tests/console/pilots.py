@@ -56,10 +56,12 @@ class Played:
 
 
 @asynccontextmanager
-async def opened(options: Options, size: tuple[int, int] = (80, 24)) -> AsyncGenerator[Played]:
-    """Run the application."""
+async def opened(
+    options: Options, size: tuple[int, int] = (80, 24), *, toasts: bool = False
+) -> AsyncGenerator[Played]:
+    """Run the application. `toasts`: sentences shown for a while stand on the screen, too."""
     app = ConsoleApp(options)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=toasts) as pilot:
         yield Played(app, pilot, options.directory)
 
 
@@ -68,6 +70,8 @@ async def replayed(
     at: int = STALLED_AT,
     size: tuple[int, int] = (80, 24),
     recording: Path = RECORDING,
+    *,
+    toasts: bool = False,
     **more: object,
 ) -> AsyncGenerator[Played]:
     """Run the application on a recording, standing at a delta."""
@@ -78,7 +82,7 @@ async def replayed(
             directory=Path(directory),
             **more,  # type: ignore
         )
-        async with opened(options, size) as played:
+        async with opened(options, size, toasts=toasts) as played:
             await played.until(lambda: played.app.player is not None)
             played.app._on_player(lambda player: player.go(at))
             yield played

@@ -177,7 +177,9 @@ async def test_evidence_is_three_keys_away_with_both_statements(played: Played) 
     assert "first statement, signed" in text
     assert "anchor 93cdb351" in text
     assert "anchor d321838c" in text
-    await played.until_text("not checked: a recording does not hold the signatures")
+    await played.until_text("not checked: a recording holds what was said, not the")
+    text = await played.until_text("cretonode evidence verify --genesis genesis.json evidence.json")
+    assert "cretonode evidence export 7baf98bb8bb8 --output evidence.json" in text
 
 
 @on_recording()
@@ -280,6 +282,38 @@ def test_signs_of_ascii_are_ascii_on_every_screen() -> None:
             await played.until(lambda: is_ascii_with(played, "not checked"))
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("theme", ["no-colour", "dark"])
+def test_toasts_the_palette_and_every_dialog_keep_to_ascii(theme: str) -> None:
+    async def play() -> None:
+        async with replayed(ascii_only=True, theme=theme, toasts=True) as played:
+            await played.press("3", "b")
+            await played.until(lambda: is_ascii_with(played, "a recording cannot be changed"))
+            await played.press("ctrl+p")
+            await played.until(lambda: is_ascii_with(played, "Copy the row"))
+            await played.press(*"stor")
+            await played.until(lambda: is_ascii_with(played, "Sizes, cache"))
+            await played.press("escape", "escape", "5", "v", "enter")
+            await played.until(lambda: is_ascii_with(played, "its author's clock"))
+            await played.press("a")
+            await played.until(lambda: is_ascii_with(played, "Ancestors of"))
+            await played.press("escape", "escape", "E")
+            await played.until(lambda: is_ascii_with(played, "Export"))
+
+    asyncio.run(play())
+
+
+@on_recording()
+async def test_each_author_has_a_lane_also_where_it_made_nothing(played: Played) -> None:
+    text = await played.press("5")
+    assert "│     │◇    │○    │" in text  # waiting: hollow
+    assert "│     │◆    │     │" in text
+    legend = "final ● vertex ◆ anchor   waiting ○ vertex ◇ anchor   ? orphan   · dropped"
+    assert legend in text
+    head = next(line for line in text.splitlines() if "Height" in line)
+    row = next(line for line in text.splitlines() if "◇" in line and "│" in line)
+    assert head.index("node1") == row.index("◇")
 
 
 def is_ascii_with(played: Played, words: str) -> bool:

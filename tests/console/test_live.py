@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from console.app import Options
 from console.contact import STALE_MS, Contact, Link
+from console.dialogs import Dialog
 from console.replay import Recording
 from console.sockets import Place
 from cretonode.identifiers import ValidatorIndex
@@ -249,6 +250,74 @@ def test_a_key_typed_twice_answers_once(
         await played.pilot.pause()
         assert played.app.is_running
         assert played.app.return_code in (None, 0)
+
+    attached(tmp_path, test, write=True)
+
+
+@pytest.mark.parametrize(
+    ("opening", "key", "other"),
+    [
+        ((), "X", "D"),
+        (("3", "down"), "b", "u"),
+        ((), "L", "L"),
+        (("3",), "E", "E"),
+        (("3",), "question_mark", "question_mark"),
+        (("3",), "enter", "enter"),
+        (("5", "v"), "enter", "enter"),
+    ],
+    ids=["stop", "ban", "log level", "export", "help", "row", "vertex"],
+)
+def test_a_key_typed_three_times_opens_one_dialog(
+    tmp_path: Path, opening: tuple[str, ...], key: str, other: str
+) -> None:
+    """All three can be read before the first has opened it."""
+
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {STOP: says("finality goes on"), STEP_DOWN: says("node1 leads")}
+        await played.press(*opening)
+        for each in (key, other, key):
+            played.app.post_message(events.Key(each, each if len(each) == 1 else None))
+        await played.until(lambda: isinstance(played.app.screen, Dialog))
+        await played.pilot.pause(0.1)
+        assert len(played.app.screen_stack) == 2
+        await played.press("escape")
+        assert len(played.app.screen_stack) == 1
+
+    attached(tmp_path, test, write=True)
+
+
+def test_a_relation_walked_twice_in_one_read_is_opened_once(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {WALK: says(table_value(VertexSnapshot, examples.vertices_at(7)))}
+        await played.press("5", "v", "enter")
+        for each in ("d", "d"):
+            played.app.post_message(events.Key(each, each))
+        await played.until_text("Descendants of")
+        for _ in range(2):
+            played.app.post_message(events.Key("enter", None))
+        await played.until_text("its author's clock")
+        assert len(played.app.screen_stack) == 4  # window, vertex, descendants, vertex
+
+    attached(tmp_path, test)
+
+
+def test_a_bad_duration_is_said_beside_it_and_loses_nothing(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {BAN_ADD: says("this leaves 3 of 4 reachable")}
+        await played.press("3", "down", "b")
+        await played.until_text("Why ban node2?")
+        await played.press(*"slow", "enter")
+        await played.until_text("For how long is node2 banned?")
+        await played.press(*"2x", "enter")
+        text = await played.until_text("'2x' is no duration: expected 90s")
+        assert "For how long is node2 banned?" in text
+        await played.press("backspace", "backspace", *"9999d", "enter")
+        await played.until_text("'9999d' is over ten years: say `ever`")
+        await played.press(*["backspace"] * 5, *"2h", "enter")
+        await played.until_text("this leaves 3 of 4 reachable")
+        assert dict(node.requests[0].arguments) == {
+            "validator": "node2", "reason": "slow", "lasts_ms": 7_200_000, "dry_run": True
+        }  # fmt: skip
 
     attached(tmp_path, test, write=True)
 

@@ -9,7 +9,7 @@ import pytest
 from console import keep
 from console.contact import BACK_OFF_MS, STALE_MS, Contact, Link, back_off_ms, banner
 from console.filters import BadFilter, parse_filter
-from console.look import ASCII, PALETTES, THEMES, UNICODE, Look, bar
+from console.look import ASCII, PALETTES, THEMES, UNICODE, Glyphs, Look, bar
 from console.rows import Cell, Column, Row, Sorting, Tone, chosen, plain_rows
 from console.series import STEPS_MAX, Rate, Series, sparkline
 from console.sockets import BadPlace, places_of
@@ -151,6 +151,10 @@ def test_a_bar_shows_any_part_and_is_never_too_long() -> None:
     assert bar(0, 4, 4, ASCII) == "----"
     assert bar(9, 4, 4, ASCII) == "####"
     assert bar(1, 0, 4, ASCII) == "#---"
+    assert bar(-3, 4, 4, ASCII) == "----"
+    assert bar(-(1 << 63), 1, 4, ASCII) == "----"
+    assert bar(1 << 64, 1, 4, ASCII) == "####"
+    assert bar(3, -1, 4, ASCII) == "#---"
 
 
 def test_every_tone_has_a_style_in_every_palette_and_every_sign_one_cell() -> None:
@@ -262,3 +266,16 @@ def test_a_place_that_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[node")
     with pytest.raises(BadPlace, match="is no TOML"):
         places_of([], tmp_path / "bad.toml", None, {})
+
+
+@pytest.mark.parametrize("glyphs", [UNICODE, ASCII], ids=["unicode", "ascii"])
+def test_a_sign_of_the_graph_has_one_meaning_without_colour(glyphs: Glyphs) -> None:
+    signs = [
+        glyphs.vertex, glyphs.vertex_open, glyphs.anchor, glyphs.anchor_open, glyphs.orphan,
+        glyphs.none, glyphs.edge,
+    ]  # fmt: skip
+    assert len(set(signs)) == len(signs)
+    votes = [glyphs.missing, glyphs.good, glyphs.late, glyphs.crossed, glyphs.forked]
+    assert len({*votes, glyphs.unknown}) == len(votes) + 1
+    if glyphs.ascii_only:
+        assert "".join(signs + votes).isascii()

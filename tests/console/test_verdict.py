@@ -5,8 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from console.contact import Contact, Link
+from console.look import PALETTES, UNICODE, Look
+from console.main_screen import PLANS
 from console.model import Model
-from console.verdict import STALL_MS, Standing, verdict_of
+from console.picture import Picture
+from console.screens.storage import slow_syncs
+from console.verdict import STALL_MS, Standing, aged, verdict_of
 from cretonode.operator.protocol_deltas import Changes
 from cretonode.operator.protocol_topics import Phase
 from tests.console import examples
@@ -30,6 +35,13 @@ def without(*indexes: int) -> tuple[object, ...]:
         replace(peer, connected=False) if peer.index in indexes else peer
         for peer in examples.peers_at(CALM)
     )
+
+
+def pictured(of: Model) -> Picture:
+    return Picture(
+        model=of, now_ms=NOW_MS, verdict=verdict_of(of, NOW_MS), contact=Contact(Link.ATTACHED),
+        look=Look(UNICODE, PALETTES["dark"]),
+    )  # fmt: skip
 
 
 def test_before_the_first_word_there_is_no_verdict() -> None:
@@ -83,7 +95,7 @@ STALLED: dict[str, tuple[dict[str, object], dict[str, object], str, str]] = {
         {},
         {"peers": without(2, 3)},
         "missing node2 and node3: 2 of 4 reachable, 3 needed",
-        "bring back 1 of node2 and node3",
+        "bring back node2 or node3",
     ),
     "no quorum for a banned one": (
         {},
@@ -95,7 +107,7 @@ STALLED: dict[str, tuple[dict[str, object], dict[str, object], str, str]] = {
         {"waiting_since_ms": NOW_MS - STALL_MS, "final_at_ms": NOW_MS - 60_000,
          "phase": Phase.COMMIT.value, "awaits": b"\0\1\0\1", "votes_lacking": 1},
         {},
-        "nothing final for 5 s: waits for 1 commit from node1 and node3",
+        "nothing final for 5 s: waits for 1 commit of node1 or node3",
         "Phases (2)",
     ),
     "the node has halted": (
@@ -115,6 +127,104 @@ def test_what_stops_finality_names_whom_it_waits_for_and_what_to_do(
     assert verdict.standing is Standing.STALLED
     assert reason in verdict.reason
     assert advice in verdict.advice
+
+
+WAITS: dict[str, tuple[dict[str, object], dict[str, object], str]] = {
+    "any one of two": (
+        {"phase": Phase.PREPARE.value, "awaits": b"\1\0\0\1", "votes_lacking": 1},
+        {},
+        "waits for 1 prepare of node0 or node3",
+    ),
+    "any two of three": (
+        {"phase": Phase.PREPARE.value, "awaits": b"\1\1\0\1", "votes_lacking": 2},
+        {},
+        "waits for 2 prepares of node0, node1, node3",
+    ),
+    "both of two": (
+        {"phase": Phase.COMMIT.value, "awaits": b"\1\0\0\1", "votes_lacking": 2},
+        {},
+        "waits for 2 commits of node0 and node3",
+    ),
+    "one only": (
+        {"phase": Phase.COMMIT.value, "awaits": b"\0\0\0\1", "votes_lacking": 1},
+        {},
+        "waits for 1 commit of node3",
+    ),
+    "the leader, who owes no vote": (
+        {"phase": Phase.PRE_PREPARE.value, "awaits": b"\0\1\0\0", "votes_lacking": 1},
+        {},
+        "waits for the leader's pre-prepare: node1",
+    ),
+    "clients, when all is well": (
+        {"phase": Phase.IDLE.value, "awaits": bytes(4), "votes_lacking": 0},
+        {},
+        "waits for clients",
+    ),
+    "no clients without a quorum": (
+        {"phase": Phase.IDLE.value, "awaits": bytes(4), "votes_lacking": 0},
+        {"peers": without(2, 3)},
+        "waits for a quorum: for node2 or node3",
+    ),
+    "no clients while one of them waits": (
+        {"phase": Phase.IDLE.value, "awaits": bytes(4), "votes_lacking": 0,
+         "waiting_since_ms": NOW_MS - STALL_MS, "final_at_ms": None},
+        {},
+        "waits for the leader's pre-prepare",
+    ),
+    "nobody, once halted": (
+        {"phase": Phase.HALTED.value, "awaits": bytes(4), "votes_lacking": 0},
+        {},
+        "waits for nothing: it has halted",
+    ),
+    "those who attest": (
+        {"phase": Phase.AMNESIAC.value, "awaits": b"\0\1\1\0", "votes_lacking": 0},
+        {},
+        "waits for the attestations of node1 and node2",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "screen"),
+    [("slow_disk", "Storage (6)"), ("absent", "Peers (3)"), ("of a later node", "Log (7)")],
+)
+def test_an_alert_leads_to_the_screen_that_says_more(kind: str, screen: str) -> None:
+    (alert,) = (replace(a, kind=kind) for a in examples.alerts_at(examples.LIED))
+    assert verdict_of(model(alerts=(alert,)), NOW_MS).advice == screen
+
+
+def test_few_syncs_have_a_highest_and_no_percentile() -> None:
+    many = replace(examples.storage_at(CALM), sync_p99_ms=60.0, syncs=100)
+    assert slow_syncs(many) == ("60 ms", "p99")
+    few = replace(many, syncs=12)
+    assert slow_syncs(few) == ("60 ms", "highest of 12")
+    assert slow_syncs(replace(few, syncs=0, sync_p99_ms=None)) == ("-", "none so far")
+    for plan in PLANS:
+        words = " ".join(line.plain for line in plan.lines(pictured(model(storage=(few,))), 200))
+        assert "60 ms p99" not in words
+
+
+@pytest.mark.parametrize(("status", "known", "words"), WAITS.values(), ids=WAITS)
+def test_what_it_waits_for_agrees_with_how_it_stands(
+    status: dict[str, object], known: dict[str, object], words: str
+) -> None:
+    assert verdict_of(model(status, **known), NOW_MS).waits == words
+
+
+def test_every_screen_of_a_stalled_idle_node_says_the_same() -> None:
+    idle = {"phase": Phase.IDLE.value, "awaits": bytes(4), "votes_lacking": 0}
+    stalled = model(idle, peers=without(2, 3), slots=())
+    picture = pictured(stalled)
+    assert picture.verdict.standing is Standing.STALLED
+    for plan in PLANS:
+        for line in plan.lines(picture, 200):
+            assert "clients" not in line.plain
+            assert "idle" not in line.plain
+
+
+def test_what_was_waited_for_before_the_silence_is_no_news() -> None:
+    late = aged(verdict_of(model(), NOW_MS), 12_000)
+    assert late.waits.startswith("when last heard: waits for")
 
 
 def test_something_that_waits_while_others_become_final_is_no_stall() -> None:
