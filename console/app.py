@@ -30,6 +30,7 @@ from console.replay import Event, Recording
 from console.rows import plain_rows, titles_of
 from console.screens import dag, log
 from console.sockets import Place
+from console.table import GONE
 from console.units import clock, size
 from console.verdict import aged, verdict_of
 from console.verify import check
@@ -41,6 +42,7 @@ TELL_S: Final = 6.0
 REDRAW_MS: Final = 1_000  # when nothing changed: ages grow
 PICKER_KEYS: Final = "123456789abcdefghijklmnoprstuvwxyz"
 SOFTWARE: Final = "creto-console"
+VALIDATORS: Final = ("Peers", "Reputation")  # screens whose rows are validators
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +197,7 @@ class ConsoleApp(App[None]):
         self._place, self.model, self.contact = place, Model(), Contact(Link.SEEKING)
         self._frozen, self.paused = None, False
         self._heard_s = time.monotonic()
+        self.window.forget()
         self._source = LiveSource(
             place.socket, self, SOFTWARE, self._recorder, self.options.interval_ms
         )
@@ -291,13 +294,14 @@ class ConsoleApp(App[None]):
 
     def action_copy(self) -> None:
         """Copy the row under the cursor, or the overview."""
-        self.copy(self.window.copied())
+        text = self.window.copied()
+        if text:
+            self.copy(text)
+        else:
+            self.tell(self.window.why_nothing())
 
     def copy(self, text: str) -> None:
         """Copy by OSC 52, and into a file for terminals that do not take it."""
-        if not text:
-            self.tell("nothing to copy")
-            return
         self.copy_to_clipboard(text)
         try:
             path = keep.write_copied(text, os.environ)
@@ -361,6 +365,7 @@ class ConsoleApp(App[None]):
         picture = self.picture()
         detail = part.detail(picture, key)
         if detail is None:
+            self.tell(GONE)
             return
         if part.name == log.EVIDENCE_PART:
             palette = picture.look.palette
@@ -427,7 +432,10 @@ class ConsoleApp(App[None]):
     def _on_validator(self, command: Callable[[writing.Owner, str], Awaitable[None]]) -> None:
         table, plan = self.window.table, self.window.plan
         row = None if table is None else table.current
-        if plan.name not in ("Peers", "Reputation") or row is None or not row.key.isdecimal():
+        if plan.name in VALIDATORS and table is not None and table.gone:
+            self.tell(GONE, bad=True)
+            return
+        if plan.name not in VALIDATORS or row is None or not row.key.isdecimal():
             self.tell("put the cursor on a validator in Peers (3) or Reputation (4) first")
             return
         self.run_worker(command(self, self.model.name_of(int(row.key))))

@@ -22,7 +22,7 @@ from console.screens.peers import PEERS
 from console.screens.phases import PHASES
 from console.screens.reputation import REPUTATION
 from console.screens.storage import STORAGE
-from console.table import Table
+from console.table import GONE, Table
 from console.verdict import Standing, Verdict
 
 if TYPE_CHECKING:
@@ -287,6 +287,17 @@ class MainScreen(Screen[None]):
         part = self.part
         if part is not None:
             self.app.open_row(part, event.key)
+
+    def forget(self) -> None:
+        """Put every cursor where it began: what is shown next is another node."""
+        for table in self.query(Table):
+            table.forget()
+
+    def why_nothing(self) -> str:
+        """Return why there is nothing to copy."""
+        table = self.table
+        marked = table is not None and (table.gone or table.current is not None)
+        return GONE if marked else "nothing to copy"
 
     def copied(self) -> str:
         """Return what `y` copies: the row under the cursor, or the overview."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from rich.text import Text
@@ -46,6 +47,13 @@ class Detail:
         return "\n".join([self.title, *(f"{label}: {value}" for label, value in self.fields)])
 
 
+class Newest(Enum):
+    """Where the newest row of a table of happenings stands, in the table's own order."""
+
+    FIRST = "first"
+    LAST = "last"
+
+
 def _no_lines(_: Picture, __: int) -> list[Text]:
     return []
 
@@ -59,7 +67,7 @@ class Part:
     rows: Callable[[Picture], list[Row]]
     detail: Callable[[Picture, str], Detail | None]
     empty: str  # what stands there when there are no rows
-    follows: bool = False  # the cursor stays with the newest row, which is the last
+    newest: Newest | None = None  # a cursor that was not moved stays with the newest row
     own_columns: Callable[[Picture], tuple[Column, ...]] | None = None  # instead of `columns`
 
     def columns_of(self, picture: Picture) -> tuple[Column, ...]:

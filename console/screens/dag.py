@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.text import Text
 
-from console.picture import Detail, Part, Picture, Plan, columns, number
+from console.picture import Detail, Newest, Part, Picture, Plan, columns, number
 from console.rows import Cell, Column, Row, Tone
 from console.units import clock, count, size
 from cretonode.operator.protocol_topics import VertexSnapshot, VertexState
@@ -273,6 +273,7 @@ DAG: Final = Plan(
             rows=graph_rows,
             detail=graph_detail,
             empty="no vertex so far",
+            newest=Newest.FIRST,
         ),
         Part(
             name="Vertices",
@@ -280,6 +281,7 @@ DAG: Final = Plan(
             rows=vertex_rows,
             detail=vertex_detail,
             empty="no vertex so far",
+            newest=Newest.FIRST,
         ),
         Part(
             name="Tips",
@@ -287,6 +289,7 @@ DAG: Final = Plan(
             rows=tip_rows,
             detail=vertex_detail,
             empty="no tip so far",
+            newest=Newest.FIRST,
         ),
         Part(
             name="Orphans",
@@ -294,6 +297,7 @@ DAG: Final = Plan(
             rows=orphan_rows,
             detail=vertex_detail,
             empty="no vertex waits for a parent",
+            newest=Newest.FIRST,
         ),
     ),
     lines=lines,

@@ -5,7 +5,7 @@ from typing import Final
 
 from rich.text import Text
 
-from console.picture import Detail, Part, Picture, Plan, columns, number
+from console.picture import Detail, Newest, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.units import clock, plural
 from cretonode.operator.protocol import EvidenceSnapshot
@@ -124,7 +124,7 @@ LOG: Final = Plan(
             rows=log_rows,
             detail=log_detail,
             empty="the node has written nothing since it started",
-            follows=True,
+            newest=Newest.LAST,
         ),
         Part(
             name=EVIDENCE_PART,

@@ -6,7 +6,7 @@ from typing import Final
 from rich.text import Text
 
 from console.look import Glyphs
-from console.picture import Detail, Part, Picture, Plan, columns, number
+from console.picture import Detail, Newest, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.units import clock, count, duration, listed, plural
 from console.verdict import waits_for
@@ -226,6 +226,7 @@ SLOTS: Final = Part(
     rows=slot_rows,
     detail=slot_detail,
     empty="no sequence so far: nothing was submitted",
+    newest=Newest.FIRST,
 )  # fmt: skip
 CHANGES: Final = Part(
     name="View changes",
@@ -233,6 +234,7 @@ CHANGES: Final = Part(
     rows=change_rows,
     detail=change_detail,
     empty="no view change since this node started",
+    newest=Newest.FIRST,
 )
 PHASES: Final = Plan(
     name="Phases",

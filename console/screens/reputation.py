@@ -6,7 +6,7 @@ from typing import Final
 from rich.text import Text
 
 from console.look import bar
-from console.picture import Detail, Part, Picture, Plan, columns, number
+from console.picture import Detail, Newest, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.screens.peers import score_tone
 from console.units import clock, duration, moment, plural
@@ -204,6 +204,7 @@ REPUTATION: Final = Plan(
             rows=violation_rows,
             detail=violation_detail,
             empty="no violation was noted",
+            newest=Newest.FIRST,
         ),
     ),
     lines=lines,
