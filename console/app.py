@@ -288,6 +288,7 @@ class ConsoleApp(App[None]):
             held = Model()
             held.hello, held.known = self.model.hello, self.model.known
             held.at_ms, held.deltas = self.model.at_ms, self.model.deltas
+            held.peers_at_ms = self.model.peers_at_ms
             held.histories = deepcopy(self.model.histories)
             self._frozen = (held, self._now_ms())
         self.window.draw()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PLANS: Final = (OVERVIEW, PHASES, PEERS, REPUTATION, DAG, STORAGE, LOG)
 NARROW: Final = 100
+COPIED_CELLS: Final = 1_000  # of the headline, which has no edge there
 KEYS_ALWAYS: Final = (("?", "help"), ("q", "quit"))
 KEYS_TABLE: Final = (("/", "filter"), ("s", "sort"), ("Enter", "open"))
 KEYS_REPLAY: Final = (("Space", "play"), (",.", "step"), ("<>", "speed"), ("[]", "view change"))
@@ -178,7 +179,7 @@ class MainScreen(Screen[None]):
         picture = self.app.picture()
         width = self.size.width
         palette = picture.look.palette
-        headline = shortened(_headline(picture), width, picture.look.glyphs)
+        headline = shortened(_headline(picture, width), width, picture.look.glyphs)
         self.query_one("#headline", Static).update(headline)
         words = f"{self.app.title_words()}  {self.app.mode_words()}"
         self.query_one("#second", Static).update(_second(picture, words, width))
@@ -305,7 +306,7 @@ class MainScreen(Screen[None]):
         picture = self.app.picture()
         if table is None or part is None:
             lines = [
-                _headline(picture).plain,
+                _headline(picture, COPIED_CELLS).plain,
                 *self.plan.lines(picture, self.size.width - 2),
             ]
             return "\n".join(str(line).rstrip() for line in lines)
@@ -381,10 +382,14 @@ def _badge(verdict: Verdict, palette: Palette) -> tuple[str, str]:
     return f" {verdict.standing.value} ", style
 
 
-def _headline(picture: Picture) -> Text:
+def _headline(picture: Picture, width: int) -> Text:
+    """Return the verdict, and where there is room, for how long who is missing is missing."""
+    verdict = picture.verdict
     line = Text(no_wrap=True)
-    line.append(*_badge(picture.verdict, picture.look.palette))
-    return line.append(f" {picture.verdict.reason}", "bold")
+    line.append(*_badge(verdict, picture.look.palette))
+    line.append(f" {verdict.reason}", "bold")
+    more = f"; {verdict.missing}" if verdict.missing else ""
+    return line.append(more) if line.cell_len + len(more) <= width else line
 
 
 def _second(picture: Picture, words: str, width: int) -> Text:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Final
 
+DAY_MS: Final = 86_400_000
 _BYTES: Final = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _COUNTS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _TIMES: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"))
@@ -51,6 +52,13 @@ def clock(at_ms: int, offset_ms: int = 0) -> str:
 def moment(at_ms: int) -> str:
     """Return the UTC date and time of day of a Unix time: `2026-03-01 12:00:00`."""
     return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def since(at_ms: int, now_ms: int) -> str:
+    """Return `since 09:14:02 (3 min)`, with the date when that is a day ago or more."""
+    old_ms = max(0, now_ms - at_ms)
+    when = moment(at_ms) if old_ms >= DAY_MS else clock(at_ms)[:8]
+    return f"since {when} ({duration(old_ms)})"
 
 
 def plural(number: int, word: str) -> str:
