@@ -1,6 +1,8 @@
 """The pure parts: filters, order of rows, tables as text, units, histories, files, places."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,15 +41,43 @@ ROWS = [row("bob", 1_000), row("Ann", 9), row("cy", None)]
         ("warn & !node3", "warn node1", True),
         ("warn & !node3", "warn node3", False),
         ("a&b", "a&b", True),
+        ("größe", "GRÖSSE 3", False),
+        ("grö", "GRÖSSE 3", True),
+        ("node\\d+ +silent$", "node12  silent", True),
     ],
 )
 def test_a_filter_keeps_what_matches(text: str, line: str, kept: bool) -> None:
     assert parse_filter(text).matches(line) is kept
 
 
-@pytest.mark.parametrize("text", ["(", "!", "a &  & b", "x" * 201, " & ".join("abcdefghi")])
+@pytest.mark.parametrize(
+    "text", ["(", "\ud800", "!", "a &  & b", "x" * 201, " & ".join("abcdefghi")]
+)
 def test_what_is_no_filter_is_refused_in_words(text: str) -> None:
     with pytest.raises(BadFilter):
+        parse_filter(text)
+
+
+@pytest.mark.parametrize(
+    "text", [r"(a+)+$", r"(x+x+)+y", r"(a|aa)+$", ".*" * 60 + "z"], ids=lambda text: text[:12]
+)
+def test_no_expression_can_stop_the_console(text: str) -> None:
+    """Python's own `re` would take longer than the universe is old: hence a limit from outside."""
+    program = (
+        "import sys; from console.filters import parse_filter; "
+        "print(parse_filter(sys.argv[1]).matches('ax' * 20 + 'a' * 900 + 'x' * 100 + '!'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, text], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "text", [r"(a)\1", "(?=a)", "(?<!a)b", "(.{100}){100}", "(?:a?){900}"],
+)  # fmt: skip
+def test_an_expression_that_is_not_matched_in_bounds_is_refused(text: str) -> None:
+    with pytest.raises(BadFilter, match="is no regular expression here: "):
         parse_filter(text)
 
 
