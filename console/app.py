@@ -18,6 +18,7 @@ from textual.worker import Worker
 from console import keep, vertex_dialogs, writing
 from console.contact import Contact, Link, RequestFailed, banner, is_stale
 from console.dialogs import ChoiceDialog, DetailDialog, Dialog, EvidenceDialog, HelpDialog
+from console.exporting import export
 from console.help import help_sections
 from console.live import INTERVAL_MS, LiveSource
 from console.look import ASCII, NO_COLOUR, PALETTES, THEMES, UNICODE, Look
@@ -27,7 +28,6 @@ from console.picture import Part, Picture
 from console.player import TICK_MS, Player
 from console.recorder import Recorder
 from console.replay import Event, Recording
-from console.rows import plain_rows, titles_of
 from console.screens import dag, log
 from console.sockets import Place
 from console.table import GONE
@@ -312,27 +312,15 @@ class ConsoleApp(App[None]):
 
     def action_export(self) -> None:
         """Write the table's rows into a file."""
-        self.run_worker(self._export())
-
-    async def _export(self) -> None:
-        table, part = self.window.table, self.window.part
-        if table is None or part is None:
-            self.tell("the overview has no rows; y copies it, S makes a picture")
-            return
-        choices = [("c", "CSV", "csv"), ("j", "JSON", "json")]
-        kind = await self.ask(ChoiceDialog(f"Export {len(table.rows)} rows as", choices))
-        if kind is None:
-            return
-        rows = plain_rows(table.columns, table.rows)
-        text = keep.as_json(rows) if kind == "json" else keep.as_csv(titles_of(table.columns), rows)
-        self._keep(part.name.lower().replace(" ", "-"), kind, text)
+        self.run_worker(export(self))
 
     def action_picture(self) -> None:
         """Write the screen as an SVG picture."""
         picture = keep.self_contained(self.export_screenshot())
-        self._keep(self.window.plan.name.lower(), "svg", picture)
+        self.keep(self.window.plan.name.lower(), "svg", picture)
 
-    def _keep(self, stem: str, suffix: str, text: str) -> None:
+    def keep(self, stem: str, suffix: str, text: str) -> None:
+        """Write a new file, and say which or why not."""
         try:
             path = keep.write_new(self.options.directory, stem, suffix, text)
         except OSError as error:

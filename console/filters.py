@@ -31,6 +31,8 @@ class Expression(Protocol):
     def search(self, text: bytes) -> object | None:
         """Return the first match, None when there is none."""
 
+    def __hash__(self) -> int: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Input, Static
 
+from console.exports import Record
 from console.filters import EVERYTHING, BadFilter, parse_filter
 from console.look import Palette
 from console.picture import Part, Picture, Plan, shortened
@@ -299,6 +300,15 @@ class MainScreen(Screen[None]):
         table = self.table
         marked = table is not None and (table.gone or table.current is not None)
         return GONE if marked else "nothing to copy"
+
+    def records(self) -> list[Record]:
+        """Return the records behind the rows that are seen, in their order."""
+        self.draw()  # so that rows and records are of one moment
+        table, part = self.table, self.part
+        if table is None or part is None:
+            return []
+        found = part.records(self.app.picture())
+        return [found[row.key] for row in table.rows]
 
     def copied(self) -> str:
         """Return what `y` copies: the row under the cursor, or the overview."""

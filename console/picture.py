@@ -8,6 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from console.contact import Contact
+from console.exports import Record
 from console.look import Glyphs, Look
 from console.model import Model
 from console.rows import Cell, Column, Row, Tone
@@ -66,6 +67,7 @@ class Part:
     columns: tuple[Column, ...]
     rows: Callable[[Picture], list[Row]]
     detail: Callable[[Picture, str], Detail | None]
+    records: Callable[[Picture], dict[str, Record]]  # behind the rows, by their keys, as exported
     empty: str  # what stands there when there are no rows
     newest: Newest | None = None  # a cursor that was not moved stays with the newest row
     own_columns: Callable[[Picture], tuple[Column, ...]] | None = None  # instead of `columns`

@@ -4,6 +4,7 @@ from typing import Final
 
 from rich.text import Text
 
+from console.exports import Record, moment, recorded
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.units import count, duration, since, size
@@ -159,6 +160,19 @@ def detail(picture: Picture, key: str) -> Detail | None:
     )  # fmt: skip
 
 
+def records(picture: Picture) -> dict[str, Record]:
+    """Return the peers as they are exported."""
+    return {
+        str(peer.index): recorded(
+            peer,
+            missing_since=moment(missing_since_ms(picture.model, peer)),
+            lag=lag_of(picture, peer),
+            score=score_of(picture, peer.index),
+        )
+        for peer in picture.model.known.peers or ()
+    }
+
+
 PEERS: Final = Plan(
     name="Peers",
     parts=(
@@ -170,6 +184,7 @@ PEERS: Final = Plan(
             ),
             rows=rows,
             detail=detail,
+            records=records,
             empty="this network has no other validator",
         ),
     ),

@@ -3,20 +3,23 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from console import keep
 from console.contact import BACK_OFF_MS, STALE_MS, Contact, Link, back_off_ms, banner
+from console.exports import Record, as_csv, as_json, recorded
 from console.filters import BadFilter, parse_filter
 from console.look import ASCII, PALETTES, THEMES, UNICODE, Look, bar
-from console.rows import Cell, Column, Row, Sorting, Tone, chosen, plain_rows
+from console.rows import Cell, Column, Row, Sorting, Tone, chosen
 from console.series import STEPS_MAX, Rate, Series, sparkline
 from console.sockets import BadPlace, places_of
 from console.table_text import Frame, column_at, drawn, scrolled, widths_of
 from console.units import clock, count, duration, listed, plural, size
 from console.writing import duration_ms
+from tests.console import examples
 
 LOOK = Look(UNICODE, PALETTES["dark"])
 COLUMNS = (Column("Name"), Column("Age", right=True), Column("Remark"))
@@ -210,10 +213,25 @@ def test_a_duration_is_a_number_and_a_unit(text: str, ms: int | None) -> None:
 
 
 def test_what_a_spreadsheet_would_run_is_exported_as_text(tmp_path: Path) -> None:
-    rows = plain_rows(COLUMNS, [row("=1+2", 3, "-"), row("@x", None, "-cmd")])
-    text = keep.as_csv([column.title for column in COLUMNS], rows)
-    assert text.splitlines() == ["Name,Age,Remark", "'=1+2,3,-", "'@x,-,'-cmd"]
-    assert json.loads(keep.as_json(rows))[0]["Name"] == "=1+2"
+    records: list[Record] = [
+        {"name": "=1+2", "lag": -3, "banned": False, "remark": "-"},
+        {"name": "@x", "lag": None, "banned": True, "remark": "-cmd"},
+    ]
+    lines = ["name,lag,banned,remark", "'=1+2,-3,false,-", "'@x,,true,'-cmd"]
+    assert as_csv(records).splitlines() == lines
+    assert json.loads(as_json(records)) == records
+
+
+def test_a_record_is_exported_as_numbers_with_times_in_utc() -> None:
+    ban = recorded(examples.BAN, by="me")
+    assert ban["since"] == "2026-11-23T00:00:40.000Z"
+    assert ban["until"] == "2026-11-23T01:00:40.000Z"
+    assert (ban["validator"], ban["in_force"], ban["by"]) == (2, True, "me")
+    assert ban["node_id"] == examples.IDS[2].hex()
+    assert recorded(replace(examples.BAN, until_ms=None))["until"] is None
+    vertex = recorded(replace(examples.vertices_at(1)[0], timestamp_ms=2**63 - 1))
+    assert vertex["timestamp"] is None
+    assert vertex["payload_bytes"] == 256 * 150
 
 
 def test_files_are_new_private_and_never_overwritten(tmp_path: Path) -> None:
