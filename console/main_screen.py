@@ -187,7 +187,8 @@ class MainScreen(Screen[None]):
         words = self.app.banner_words()
         banner = self.query_one("#banner", Static)
         banner.display = bool(words)
-        banner.update(Text(f" {words}", no_wrap=True))
+        line = Text(f" {words}", no_wrap=True)
+        banner.update(shortened(line, width, picture.look.glyphs))
         self.query_one("#tabs", Strip).show(self._tab_parts(palette, width))
         glyphs = picture.look.glyphs
         lines = Text("\n", no_wrap=True).join(

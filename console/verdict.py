@@ -100,7 +100,7 @@ def missing_since_ms(model: Model, peer: WatchedPeerSnapshot) -> int | None:
 def missing_words(model: Model, now_ms: int) -> str:
     """Return `node3 missing for 3 min` of those who are gone and not banned; empty when nobody."""
     banned = {ban.name for ban in model.known.bans or () if ban.in_force}
-    found = []
+    found: list[str] = []
     for peer in sorted(model.known.peers or (), key=lambda each: each.index):
         since_ms = missing_since_ms(model, peer)
         if since_ms is not None and peer.name not in banned:
