@@ -35,7 +35,8 @@ def lines(picture: Picture, _: int) -> list[Text]:
         why = "" if peer.connected else peer.last_error
         if peer.state == BANNED:
             why = why.removeprefix("banned: ")
-        words = f"{peer.name} {absence(picture, peer)}" + (f": {why}" if why else "")
+        how = absence(picture, peer) or "not heard"  # by the status, which may be the newer word
+        words = f"{peer.name} {how}" + (f": {why}" if why else "")
         found.append(Text(words, picture.styled(Tone.BAD), no_wrap=True))
     return found
 

@@ -77,6 +77,14 @@ def test_a_state_stands_beside_its_own_age(
     assert detail.fields[0] == ("state", standing)
 
 
+def test_who_is_missing_by_the_status_alone_is_not_heard() -> None:
+    picture = picture_of()
+    status = replace(examples.status_at(0), absent=b"\0\0\0\1")
+    picture.model.known = replace(picture.model.known, status=(status,))
+    picture = replace(picture, verdict=verdict_of(picture.model, NOW_MS))
+    assert PEERS.lines(picture, 80)[1].plain == "node3 not heard"
+
+
 def test_the_verdict_knows_for_how_long_who_is_missing() -> None:
     assert verdict_of(picture_of().model, NOW_MS).missing == ""
     assert verdict_of(picture_of(**GONE).model, NOW_MS).missing == "node3 missing for 3 min"
