@@ -4,8 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,19 +18,21 @@ from textual.worker import Worker
 from console import keep, vertex_dialogs, writing
 from console.contact import STALE_MS, Contact, Link, RequestFailed, banner
 from console.dialogs import ChoiceDialog, DetailDialog, Dialog, EvidenceDialog, HelpDialog
+from console.exporting import export
 from console.help import help_sections
-from console.live import INTERVAL_MS, LiveSource
+from console.live import LiveSource
 from console.look import ASCII, NO_COLOUR, PALETTES, THEMES, UNICODE, Look
 from console.main_screen import MainScreen
 from console.model import Model
+from console.options import Options
 from console.palette import CSS, commands_of
 from console.picture import Part, Picture, verdict_on
 from console.player import TICK_MS, Player
 from console.recorder import Recorder
 from console.replay import Event, Recording
-from console.rows import plain_rows, titles_of
 from console.screens import dag, log
 from console.sockets import Place, choices_of
+from console.table import GONE
 from console.units import moment, size
 from console.verdict import verdict_of
 from console.verify import RECORDED, check
@@ -43,21 +44,7 @@ TELL_S: Final = 6.0
 REDRAW_MS: Final = 1_000  # when nothing changed: ages grow
 EXIT_REFUSED: Final = 1
 SOFTWARE: Final = "creto-console"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the command line says."""
-
-    places: Sequence[Place] = ()
-    recording: Path | None = None  # to replay
-    record: Path | None = None  # to write
-    write: bool = False
-    theme: str = "dark"
-    ascii_only: bool = False
-    directory: Path = Path()  # where exported files and pictures go
-    interval_ms: int = INTERVAL_MS
-    playing: bool = True  # a recording, at once
+VALIDATORS: Final = ("Peers", "Reputation")  # screens whose rows are validators
 
 
 class ConsoleApp(App[None]):
@@ -207,6 +194,7 @@ class ConsoleApp(App[None]):
         self._place, self.model, self.contact = place, Model(), Contact(Link.SEEKING)
         self._frozen, self.paused = None, False
         self._heard_s = time.monotonic()
+        self.window.forget()
         self._source = LiveSource(
             place.socket, self, SOFTWARE, self._recorder, self.options.interval_ms
         )
@@ -304,13 +292,14 @@ class ConsoleApp(App[None]):
 
     def action_copy(self) -> None:
         """Copy the row under the cursor, or the overview."""
-        self.copy(self.window.copied())
+        text = self.window.copied()
+        if text:
+            self.copy(text)
+        else:
+            self.tell(self.window.why_nothing())
 
     def copy(self, text: str) -> None:
         """Copy by OSC 52, and into a file for terminals that do not take it."""
-        if not text:
-            self.tell("nothing to copy")
-            return
         self.copy_to_clipboard(text)
         try:
             path = keep.write_copied(text, os.environ)
@@ -320,27 +309,15 @@ class ConsoleApp(App[None]):
 
     def action_export(self) -> None:
         """Write the table's rows into a file."""
-        self._converse(self._export)
-
-    async def _export(self) -> None:
-        table, part = self.window.table, self.window.part
-        if table is None or part is None:
-            self.tell("the overview has no rows; y copies it, S makes a picture")
-            return
-        choices = [("c", "CSV", "csv"), ("j", "JSON", "json")]
-        kind = await self.ask(ChoiceDialog(f"Export {len(table.rows)} rows as", choices))
-        if kind is None:
-            return
-        rows = plain_rows(table.columns, table.rows)
-        text = keep.as_json(rows) if kind == "json" else keep.as_csv(titles_of(table.columns), rows)
-        self._keep(part.name.lower().replace(" ", "-"), kind, text)
+        self._converse(lambda: export(self))
 
     def action_picture(self) -> None:
         """Write the screen as an SVG picture."""
         picture = keep.self_contained(self.export_screenshot())
-        self._keep(self.window.plan.name.lower(), "svg", picture)
+        self.keep(self.window.plan.name.lower(), "svg", picture)
 
-    def _keep(self, stem: str, suffix: str, text: str) -> None:
+    def keep(self, stem: str, suffix: str, text: str) -> None:
+        """Write a new file, and say which or why not."""
         try:
             path = keep.write_new(self.options.directory, stem, suffix, text)
         except OSError as error:
@@ -374,6 +351,7 @@ class ConsoleApp(App[None]):
         picture = self.picture()
         detail = part.detail(picture, key)
         if detail is None:
+            self.tell(GONE)
             return
         if part.name == log.EVIDENCE_PART:
             palette = picture.look.palette
@@ -440,7 +418,10 @@ class ConsoleApp(App[None]):
     ) -> None:
         table, plan = self.window.table, self.window.plan
         row = None if table is None else table.current
-        if plan.name not in ("Peers", "Reputation") or row is None or not row.key.isdecimal():
+        if plan.name in VALIDATORS and table is not None and table.gone:
+            self.tell(GONE, bad=True)
+            return
+        if plan.name not in VALIDATORS or row is None or not row.key.isdecimal():
             self.tell("put the cursor on a validator in Peers (3) or Reputation (4) first")
             return
         name = self.model.name_of(int(row.key))

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 from textual import events
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from console.app import ConsoleApp
 
 T = TypeVar("T")
+YES_KEYS: Final = "y do it   n or Esc leave it"
+CONFIRM_CELLS: Final = 76  # of a confirmation, at most
+EDGE: Final = 4  # columns of its border and of the blanks beside it
+TITLE_EDGE: Final = 2  # of its corners
+CONFIRM_LINES: Final = 4  # of its border, and of the keys with the line above
 TYPED_MAX: Final = 200  # characters of an answer, as many as the node takes of a reason
 
 
@@ -167,9 +173,14 @@ class EvidenceDialog(DetailDialog):
 
 
 class ConfirmDialog(Dialog[bool]):
-    """A question with its effect, answered by y."""
+    """A question with its effect, answered by y: only where all of it can be read."""
 
-    DEFAULT_CSS = "ConfirmDialog > .box { border: round $error; max-width: 76; }"
+    DEFAULT_CSS = f"""
+    ConfirmDialog > .box {{
+        border: round $error; width: 100%; max-width: {CONFIRM_CELLS}; max-height: 100%;
+        overflow: hidden;
+    }}
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "yes", "Do it"),
         Binding("n", "close", "Leave it"),
@@ -183,12 +194,37 @@ class ConfirmDialog(Dialog[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="box") as box:
             box.border_title = Text(self._title)
-            yield Static(Text(self._effect))
-            yield Static("y do it   n or Esc leave it", classes="keys")
+            yield Static(id="effect")
+            yield Static(YES_KEYS, classes="keys")
+
+    def on_mount(self) -> None:
+        """Let nothing lie over the question."""
+        super().on_mount()
+        self.app.clear_notifications()
+
+    def on_resize(self) -> None:
+        """Show the question, or what it takes to read it."""
+        width, height = needed = self._needed()
+        words = self._effect
+        if not self._is_readable(needed):
+            words = f"terminal too small: {width} x {height} needed"
+        self.query_one("#effect", Static).update(Text(words))
+        self.query_one(".keys").display = self._is_readable(needed)
+
+    def _needed(self) -> tuple[int, int]:
+        """Return columns and lines of the least terminal as wide as this that shows all of it."""
+        widest = max(cell_len(YES_KEYS), cell_len(self._title) + TITLE_EDGE)
+        width = max(min(self.size.width, CONFIRM_CELLS), widest + EDGE)
+        lines = Text(self._effect).wrap(self.app.console, min(width, CONFIRM_CELLS) - EDGE)
+        return width, len(lines) + CONFIRM_LINES
+
+    def _is_readable(self, needed: tuple[int, int]) -> bool:
+        return needed[0] <= self.size.width and needed[1] <= self.size.height
 
     def action_yes(self) -> None:
-        """Answer yes."""
-        self.answer(result=True)
+        """Answer yes, to what can be read."""
+        if self._is_readable(self._needed()):
+            self.answer(result=True)
 
 
 class AskDialog(Dialog[str]):

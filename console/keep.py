@@ -3,13 +3,10 @@
 A file that exists is never overwritten, but for the one that holds what was copied last.
 """
 
-import csv
 import errno
-import io
-import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,28 +15,8 @@ MODE: Final = 0o600
 TRIES: Final = 100
 FONTS: Final = "DejaVu Sans Mono, Menlo, Consolas, monospace"
 COPIED_NAME: Final = "copied.txt"
-STEERING: Final = ("=", "+", "@", "\t", "\r")  # what makes a spreadsheet take a text for a formula
 
 _FONT_FACE: Final = re.compile(r"@font-face \{[^}]*\}")
-
-
-def as_json(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows as a JSON array of objects."""
-    return json.dumps(rows, indent=2, ensure_ascii=False) + "\n"
-
-
-def as_csv(titles: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows as CSV (RFC 4180). What a spreadsheet would run begins with an apostrophe."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(titles)
-    writer.writerows([_harmless(row[title]) for title in titles] for row in rows)
-    return out.getvalue()
-
-
-def _harmless(text: str) -> str:
-    formula = text.startswith(STEERING) or (text.startswith("-") and len(text) > 1)
-    return f"'{text}" if formula else text
 
 
 def self_contained(svg: str) -> str:

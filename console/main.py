@@ -11,9 +11,10 @@ from typing import Final, TextIO
 import click
 from click.core import ParameterSource
 
-from console.app import SOFTWARE, ConsoleApp, Options
+from console.app import SOFTWARE, ConsoleApp
 from console.history import NoHistory, fetch
 from console.look import DEFAULT_THEME, NO_COLOUR, PALETTES
+from console.options import Options
 from console.sockets import A_FILE, BadPlace, places_of, what_is_there
 from console.units import size
 

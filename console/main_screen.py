@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Input, Static
 
+from console.exports import Record
 from console.filters import EVERYTHING, BadFilter, parse_filter
 from console.look import Palette
 from console.picture import Part, Picture, Plan, shortened
@@ -22,7 +23,7 @@ from console.screens.peers import PEERS
 from console.screens.phases import PHASES
 from console.screens.reputation import REPUTATION
 from console.screens.storage import STORAGE
-from console.table import Table
+from console.table import GONE, Table
 from console.verdict import Standing, Verdict
 from cretonode.operator.protocol import Hello
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 PLANS: Final = (OVERVIEW, PHASES, PEERS, REPUTATION, DAG, STORAGE, LOG)
 NARROW: Final = 100
+COPIED_CELLS: Final = 1_000  # of the headline, which has no edge there
 KEYS_ALWAYS: Final = (("?", "help"), ("q", "quit"))
 KEYS_TABLE: Final = (("/", "filter"), ("s", "sort"), ("Enter", "open"))
 KEYS_REPLAY: Final = (("Space", "play"), (",.", "step"), ("<>", "speed"), ("[]", "view change"))
@@ -180,7 +182,7 @@ class MainScreen(Screen[None]):
         picture = self.app.picture()
         width = self.size.width
         palette = picture.look.palette
-        headline = shortened(_headline(picture), width, picture.look.glyphs)
+        headline = shortened(_headline(picture, width), width, picture.look.glyphs)
         self.query_one("#headline", Static).update(headline)
         wide = width >= NARROW
         title = _title(self.app.model.hello, wide=wide or self.app.player is None)
@@ -189,7 +191,8 @@ class MainScreen(Screen[None]):
         words = self.app.banner_words()
         banner = self.query_one("#banner", Static)
         banner.display = bool(words)
-        banner.update(Text(f" {words}", no_wrap=True))
+        line = Text(f" {words}", no_wrap=True)
+        banner.update(shortened(line, width, picture.look.glyphs))
         self.query_one("#tabs", Strip).show(self._tab_parts(palette, width))
         glyphs = picture.look.glyphs
         lines = Text("\n", no_wrap=True).join(
@@ -292,13 +295,33 @@ class MainScreen(Screen[None]):
         if part is not None:
             self.app.open_row(part, event.key)
 
+    def forget(self) -> None:
+        """Put every cursor where it began: what is shown next is another node."""
+        for table in self.query(Table):
+            table.forget()
+
+    def why_nothing(self) -> str:
+        """Return why there is nothing to copy."""
+        table = self.table
+        marked = table is not None and (table.gone or table.current is not None)
+        return GONE if marked else "nothing to copy"
+
+    def records(self) -> list[Record]:
+        """Return the records behind the rows that are seen, in their order."""
+        self.draw()  # so that rows and records are of one moment
+        table, part = self.table, self.part
+        if table is None or part is None:
+            return []
+        found = part.records(self.app.picture())
+        return [found[row.key] for row in table.rows]
+
     def copied(self) -> str:
         """Return what `y` copies: the row under the cursor, or the overview."""
         table, part = self.table, self.part
         picture = self.app.picture()
         if table is None or part is None:
             lines = [
-                _headline(picture).plain,
+                _headline(picture, COPIED_CELLS).plain,
                 f" {_title(picture.model.hello, wide=True)}  {self.app.mode_words(wide=True)}",
                 *self.plan.lines(picture, self.size.width - 2),
             ]
@@ -382,10 +405,14 @@ def _title(hello: Hello | None, *, wide: bool) -> str:
     return f"{hello.name} on {hello.chain_id}" if wide else hello.name
 
 
-def _headline(picture: Picture) -> Text:
+def _headline(picture: Picture, width: int) -> Text:
+    """Return the verdict, and where there is room, for how long who is missing is missing."""
+    verdict = picture.verdict
     line = Text(no_wrap=True)
-    line.append(*_badge(picture.verdict, picture.look.palette))
-    return line.append(f" {picture.verdict.reason}", "bold")
+    line.append(*_badge(verdict, picture.look.palette))
+    line.append(f" {verdict.reason}", "bold")
+    more = f"; {verdict.missing}" if verdict.missing else ""
+    return line.append(more) if line.cell_len + len(more) <= width else line
 
 
 def _second(picture: Picture, words: str, width: int) -> Text:

@@ -61,6 +61,7 @@ class Model:
         self.hello: Hello | None = None
         self.known: Changes = NOTHING
         self.at_ms = 0  # of the last delta, by the node's clock
+        self.peers_at_ms = 0  # of the last one that told of the peers: their ages are of then
         self.deltas = 0
         self.histories = Histories()
 
@@ -73,10 +74,13 @@ class Model:
 
     def apply(self, delta: Delta) -> None:
         """Take in what changed. Raises: MalformedMessage."""
-        self.known = merged(self.known, changes_untrusted(delta), fresh=delta.fresh)
+        changes = changes_untrusted(delta)
+        self.known = merged(self.known, changes, fresh=delta.fresh)
         if delta.at_ms - self.at_ms >= SILENCE_MS:
             self.histories = Histories()  # nobody knows how it was meanwhile
         self.at_ms = delta.at_ms
+        if changes.peers is not None:
+            self.peers_at_ms = delta.at_ms
         self.deltas += 1
         self.histories.note(delta.at_ms, self.known)
 
@@ -85,6 +89,7 @@ class Model:
         held = Model()
         held.hello, held.known = self.hello, self.known
         held.at_ms, held.deltas = self.at_ms, self.deltas
+        held.peers_at_ms = self.peers_at_ms
         held.histories = deepcopy(self.histories)
         return held
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from rich.text import Text
 
 from console.contact import Contact, Link, is_stale, why_stale
+from console.exports import Record
 from console.look import Glyphs, Look
 from console.model import Model
 from console.rows import Cell, Column, Row, Tone
@@ -57,6 +59,13 @@ class Detail:
         return "\n".join([self.title, *(f"{label}: {value}" for label, value in self.fields)])
 
 
+class Newest(Enum):
+    """Where the newest row of a table of happenings stands, in the table's own order."""
+
+    FIRST = "first"
+    LAST = "last"
+
+
 def _no_lines(_: Picture, __: int) -> list[Text]:
     return []
 
@@ -69,8 +78,9 @@ class Part:
     columns: tuple[Column, ...]
     rows: Callable[[Picture], list[Row]]
     detail: Callable[[Picture, str], Detail | None]
+    records: Callable[[Picture], dict[str, Record]]  # behind the rows, by their keys, as exported
     empty: str  # what stands there when there are no rows
-    follows: bool = False  # the cursor stays with the newest row, which is the last
+    newest: Newest | None = None  # a cursor that was not moved stays with the newest row
     own_columns: Callable[[Picture], tuple[Column, ...]] | None = None  # instead of `columns`
 
     def empty_in(self, picture: Picture) -> str:

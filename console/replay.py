@@ -113,7 +113,7 @@ class Recording:
         start, known = self._checkpoint_before(max(0, wanted - WARM_UP_DELTAS))
         if known is not None:
             model.known = known
-            model.at_ms = self.times_ms[start]
+            model.at_ms = model.peers_at_ms = self.times_ms[start]
             model.deltas = start + 1
             model.histories.note(model.at_ms, known)
         else:

@@ -3,7 +3,7 @@
 Pure: no widget and no colour; a `Tone` says what a colour or a glyph will say.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -88,14 +88,3 @@ def _order_of(cell: Cell) -> tuple[int, float, str]:
     if isinstance(order, str):
         return (1 if order else 2, 0.0, order.casefold())
     return (0, float(order), "")
-
-
-def titles_of(columns: Sequence[Column]) -> list[str]:
-    """Return the columns' titles as they are exported: each has one."""
-    return [column.title or f"column {i}" for i, column in enumerate(columns, start=1)]
-
-
-def plain_rows(columns: Sequence[Column], rows: Iterable[Row]) -> list[dict[str, str]]:
-    """Return the rows as they are exported: by the titles of the columns."""
-    titles = titles_of(columns)
-    return [dict(zip(titles, (c.text for c in row.cells), strict=True)) for row in rows]

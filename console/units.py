@@ -77,6 +77,13 @@ def date(at_ms: int) -> str:
         return f"day {at_ms // DAY_MS}"
 
 
+def since(at_ms: int, now_ms: int) -> str:
+    """Return `since 09:14:02 (3 min)`, with the date when that is a day ago or more."""
+    old_ms = max(0, now_ms - at_ms)
+    when = moment(at_ms) if old_ms >= DAY_MS else clock(at_ms)[:8]
+    return f"since {when} ({duration(old_ms)})"
+
+
 def plural(number: int, word: str) -> str:
     """Return `1 vote`, `2 votes`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"

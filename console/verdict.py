@@ -9,7 +9,11 @@ from typing import Final
 
 from console.model import Model
 from console.units import duration, listed, listed_of, plural
-from cretonode.operator.protocol_topics import Phase, WatchedStatusSnapshot
+from cretonode.operator.protocol_topics import (
+    Phase,
+    WatchedPeerSnapshot,
+    WatchedStatusSnapshot,
+)
 
 SILENT_MS: Final = 1_000.0  # keep-alives come every 125 ms or sooner
 AGED_ADVICE: Final = "see whether its process runs, and what its log ends with"
@@ -47,6 +51,7 @@ class Verdict:
     advice: str = ""  # what to do now
     absent: tuple[str, ...] = field(default=())  # validators that cannot be reached
     waits: str = ""  # for what and for whom, the same words on every screen
+    missing: str = ""  # who is missing for how long, to be said where there is room
 
 
 def verdict_of(model: Model, now_ms: int) -> Verdict:
@@ -65,6 +70,7 @@ def verdict_of(model: Model, now_ms: int) -> Verdict:
         margin=_margin(status, reachable),
         absent=absent,
         waits=waits,
+        missing=missing_words(model, now_ms),
     )
 
 
@@ -84,12 +90,34 @@ def aged(verdict: Verdict, why: str, advice: str = AGED_ADVICE) -> Verdict:
 def absent_names(model: Model, status: WatchedStatusSnapshot) -> list[str]:
     """Return who is not connected, or connected and silent, in the order of the genesis list."""
     silent: set[int] = {
-        peer.index
-        for peer in model.known.peers or ()
-        if not peer.connected or (peer.silence_ms is not None and peer.silence_ms > SILENT_MS)
+        peer.index for peer in model.known.peers or () if missing_since_ms(model, peer) is not None
     }
     silent |= {i for i, byte in enumerate(status.absent) if byte == 1}
     return [model.name_of(i) for i in sorted(silent - {status.index})]
+
+
+def missing_since_ms(model: Model, peer: WatchedPeerSnapshot) -> int | None:
+    """Return since when nothing has been heard of a peer, by the node's clock; None: it is heard.
+
+    Of one that was never heard: since the node began to look for it.
+    """
+    if not peer.connected:
+        return model.peers_at_ms - round(peer.state_ms)
+    if peer.silence_ms is not None and peer.silence_ms > SILENT_MS:
+        return model.peers_at_ms - round(peer.silence_ms)
+    return None
+
+
+def missing_words(model: Model, now_ms: int) -> str:
+    """Return `node3 missing for 3 min` of those who are gone and not banned; empty when nobody."""
+    banned = {ban.name for ban in model.known.bans or () if ban.in_force}
+    found: list[str] = []
+    for peer in sorted(model.known.peers or (), key=lambda each: each.index):
+        since_ms = missing_since_ms(model, peer)
+        if since_ms is not None and peer.name not in banned:
+            long = duration(max(0, now_ms - since_ms))
+            found.append(f"{peer.name} for {long}" if found else f"{peer.name} missing for {long}")
+    return ", ".join(found)
 
 
 def stalled_ms(status: WatchedStatusSnapshot, now_ms: int) -> int:

@@ -57,7 +57,7 @@ async def test_it_waits_for_a_node_and_names_those_that_are_lost(place: Path) ->
             cluster.nodes[3].kill()
             await terminal.until_text(" DEGRADED  node3 not reachable", "none to spare")
             await terminal.press("3")
-            await terminal.until(lambda text: "node3: " in text)  # and why it was lost
+            await terminal.until(lambda text: "node3 missing since " in text)  # and why
             cluster.nodes[2].kill()
             await terminal.until_text(" STALLED  missing node2 and node3: 2 of 4 reachable")
             await terminal.press("2")

@@ -6,7 +6,8 @@ from typing import Final
 
 from rich.text import Text
 
-from console.picture import Detail, Part, Picture, Plan, columns, number
+from console.exports import Record, recorded
+from console.picture import Detail, Newest, Part, Picture, Plan, columns, number
 from console.rows import Cell, Column, Row, Tone
 from console.units import count, plural, size, stamp
 from cretonode.operator.protocol_topics import VertexSnapshot, VertexState
@@ -271,6 +272,44 @@ def walked(
     return found[:WALK_MAX]
 
 
+# --- as they are exported
+
+
+def graph_records(picture: Picture) -> dict[str, Record]:
+    """Return the heights: how many vertices, of whom, final by which sequences."""
+    by_height: defaultdict[int, list[VertexSnapshot]] = defaultdict(list)
+    for vertex in vertices_of(picture):
+        by_height[vertex.height].append(vertex)
+    return {str(height): _height_record(picture, by_height[height]) for height in by_height}
+
+
+def _height_record(picture: Picture, vertices: list[VertexSnapshot]) -> Record:
+    final = [v.sequence for v in vertices if v.sequence is not None]
+    authors = sorted({v.author for v in vertices})
+    return {
+        "height": vertices[0].height,
+        "sequence_first": min(final, default=None),
+        "sequence_last": max(final, default=None),
+        "vertices": len(vertices),
+        "authors": " ".join(picture.model.name_of(author) for author in authors),
+        "transactions": sum(v.transactions for v in vertices),
+        "anchors": " ".join(v.hash.hex() for v in vertices if v.anchor),
+    }
+
+
+def vertex_records(picture: Picture) -> dict[str, Record]:
+    """Return the vertices; parents apart by a blank."""
+    return {
+        v.hash.hex(): recorded(
+            v,
+            author_name=picture.model.name_of(v.author),
+            parents=" ".join(hash_.hex() for hash_ in hashes_of(v.parents)),
+            missing=" ".join(hash_.hex() for hash_ in hashes_of(v.missing)),
+        )
+        for v in vertices_of(picture)
+    }
+
+
 _VERTEX_COLUMNS: Final = columns(
     "Vertex", "Author", ">Index", ">Height", "Kind", "State", ">Sequence", ">Tx", ">Payload",
     ">Parents",
@@ -287,28 +326,36 @@ DAG: Final = Plan(
             own_columns=graph_columns,
             rows=graph_rows,
             detail=graph_detail,
+            records=graph_records,
             empty="no vertex so far",
+            newest=Newest.FIRST,
         ),
         Part(
             name="Vertices",
             columns=_VERTEX_COLUMNS,
             rows=vertex_rows,
             detail=vertex_detail,
+            records=vertex_records,
             empty="no vertex so far",
+            newest=Newest.FIRST,
         ),
         Part(
             name="Tips",
             columns=_VERTEX_COLUMNS,
             rows=tip_rows,
             detail=vertex_detail,
+            records=vertex_records,
             empty="no tip so far",
+            newest=Newest.FIRST,
         ),
         Part(
             name="Orphans",
             columns=_VERTEX_COLUMNS,
             rows=orphan_rows,
             detail=vertex_detail,
+            records=vertex_records,
             empty="no vertex waits for a parent",
+            newest=Newest.FIRST,
         ),
     ),
     lines=lines,

@@ -5,7 +5,8 @@ from typing import Final
 
 from rich.text import Text
 
-from console.picture import Detail, Part, Picture, Plan, columns, number
+from console.exports import Record, recorded
+from console.picture import Detail, Newest, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.units import moment, plural, stamp
 from cretonode.operator.protocol import EvidenceSnapshot
@@ -114,6 +115,20 @@ def evidence_detail(picture: Picture, key: str) -> Detail | None:
     )
 
 
+def log_records(picture: Picture) -> dict[str, Record]:
+    """Return the lines as they are exported."""
+    name_of = picture.model.name_of
+    return {
+        str(entry.number): recorded(entry, peer_name=name_of(entry.peer))
+        for entry in picture.model.known.log or ()
+    }
+
+
+def evidence_records(picture: Picture) -> dict[str, Record]:
+    """Return the evidence as it is exported."""
+    return {piece.id.hex(): recorded(piece) for piece in picture.model.known.evidence or ()}
+
+
 EVIDENCE_PART: Final = "Evidence"
 LOG: Final = Plan(
     name="Log",
@@ -123,14 +138,16 @@ LOG: Final = Plan(
             columns=columns("At", "Level", "Event", "Text"),
             rows=log_rows,
             detail=log_detail,
+            records=log_records,
             empty="the node has written nothing since it started",
-            follows=True,
+            newest=Newest.LAST,
         ),
         Part(
             name=EVIDENCE_PART,
             columns=columns("Id", "Validator", "Contradiction", "First", "Second"),
             rows=evidence_rows,
             detail=evidence_detail,
+            records=evidence_records,
             empty="no evidence: nobody was seen to contradict itself",
         ),
     ),

@@ -4,10 +4,11 @@ from typing import Final
 
 from rich.text import Text
 
+from console.exports import Record, moment, recorded
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
-from console.units import count, duration, size
-from console.verdict import SILENT_MS
+from console.units import count, duration, since, size
+from console.verdict import SILENT_MS, missing_since_ms
 from cretonode.operator.protocol_topics import WatchedPeerSnapshot
 
 LAG_WARN: Final = 64  # sequences; a peer says where it stands about once a second
@@ -15,6 +16,7 @@ SCORE_WARN: Final = 0.7
 SCORE_BAD: Final = 0.3  # a ban
 QUEUE_WARN: Final = 1 << 20
 GONE_SHOWN: Final = 3
+BANNED: Final = "banned"  # the state of a peer
 
 
 def lines(picture: Picture, _: int) -> list[Text]:
@@ -30,9 +32,27 @@ def lines(picture: Picture, _: int) -> list[Text]:
     gone = [p for p in picture.model.known.peers or () if p.name in absent]
     found = [text]
     for peer in gone[:GONE_SHOWN]:
-        why = peer.last_error or f"silent for {duration(peer.silence_ms)}"
-        found.append(Text(f"{peer.name}: {why}", picture.styled(Tone.BAD), no_wrap=True))
+        why = "" if peer.connected else peer.last_error
+        if peer.state == BANNED:
+            why = why.removeprefix("banned: ")
+        how = absence(picture, peer) or "not heard"  # by the status, which may be the newer word
+        words = f"{peer.name} {how}" + (f": {why}" if why else "")
+        found.append(Text(words, picture.styled(Tone.BAD), no_wrap=True))
     return found
+
+
+def absence(picture: Picture, peer: WatchedPeerSnapshot) -> str:
+    """Return `silent 1.7 s`, `missing since 09:14:02 (3 min)`; empty when the peer is heard."""
+    if peer.connected:
+        return f"silent {duration(peer.silence_ms)}" if _is_silent(peer) else ""
+    since_ms = missing_since_ms(picture.model, peer)
+    assert since_ms is not None, peer.name
+    what = "banned" if peer.state == BANNED else "missing"
+    return f"{what} {since(since_ms, picture.now_ms)}"
+
+
+def _is_silent(peer: WatchedPeerSnapshot) -> bool:
+    return peer.connected and peer.silence_ms is not None and peer.silence_ms > SILENT_MS
 
 
 def score_of(picture: Picture, index: int) -> float | None:
@@ -61,9 +81,25 @@ def lag_of(picture: Picture, peer: WatchedPeerSnapshot) -> int | None:
 def _state(peer: WatchedPeerSnapshot) -> Cell:
     if not peer.connected:
         return Cell(peer.state, Tone.BAD)
-    if peer.silence_ms is not None and peer.silence_ms > SILENT_MS:
+    if _is_silent(peer):
         return Cell("silent", Tone.BAD)
     return Cell(peer.state, Tone.GOOD)
+
+
+def _lasts_ms(peer: WatchedPeerSnapshot) -> float:
+    """Return for how long what `_state` says has been so."""
+    return peer.silence_ms or 0.0 if _is_silent(peer) else peer.state_ms
+
+
+def _standing(picture: Picture, peer: WatchedPeerSnapshot) -> str:
+    """Return the state with what it lasts for, and with since when the peer is missing."""
+    if peer.connected:
+        words = f"connected for {duration(peer.state_ms)}"
+        return f"{words}, {absence(picture, peer)}" if _is_silent(peer) else words
+    words = absence(picture, peer)
+    if peer.connections == 0 and peer.state != BANNED:
+        words += ", never heard since this node started"
+    return words if peer.state == BANNED else f"{peer.state}, {words}"
 
 
 def _row(picture: Picture, peer: WatchedPeerSnapshot) -> Row:
@@ -75,7 +111,7 @@ def _row(picture: Picture, peer: WatchedPeerSnapshot) -> Row:
         (
             Cell(f"{picture.look.glyphs.of(state.tone)} {peer.name}", state.tone, order=peer.index),
             state,
-            number(peer.state_ms, duration(peer.state_ms)),
+            number(_lasts_ms(peer), duration(_lasts_ms(peer))),
             number(peer.round_trip_ms, duration(peer.round_trip_ms)),
             number(lag, "-" if lag is None else count(lag),
                    Tone.WARN if lag is not None and lag > LAG_WARN else Tone.PLAIN),
@@ -106,13 +142,13 @@ def detail(picture: Picture, key: str) -> Detail | None:
     return Detail(
         title=peer.name,
         fields=(
-            ("state", f"{_state(peer).text} for {duration(peer.state_ms)}"),
+            ("state", _standing(picture, peer)),
             ("last error", peer.last_error or "none"),
             ("node id", peer.node_id.hex()),
             ("address", peer.address),
             ("path", f"{peer.path or '-'}, {peer.direction or 'no'} connection"),
             ("round trip", duration(peer.round_trip_ms)),
-            ("silent for", duration(peer.silence_ms)),
+            ("last heard", f"{duration(peer.silence_ms)} ago" if peer.connected else "-"),
             ("view", "-" if peer.view is None else f"{peer.view} by its own word"),
             ("final", "-" if peer.final is None else f"{peer.final:,} by its own word"),
             ("lag", "-" if lag is None else f"{lag:,} sequences"),
@@ -123,6 +159,19 @@ def detail(picture: Picture, key: str) -> Detail | None:
             ("version", peer.version or "-"),
         ),
     )  # fmt: skip
+
+
+def records(picture: Picture) -> dict[str, Record]:
+    """Return the peers as they are exported."""
+    return {
+        str(peer.index): recorded(
+            peer,
+            missing_since=moment(missing_since_ms(picture.model, peer)),
+            lag=lag_of(picture, peer),
+            score=score_of(picture, peer.index),
+        )
+        for peer in picture.model.known.peers or ()
+    }
 
 
 PEERS: Final = Plan(
@@ -136,6 +185,7 @@ PEERS: Final = Plan(
             ),
             rows=rows,
             detail=detail,
+            records=records,
             empty="this network has no other validator",
         ),
     ),

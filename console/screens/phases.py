@@ -5,8 +5,9 @@ from typing import Final
 
 from rich.text import Text
 
+from console.exports import Record, recorded
 from console.look import Glyphs
-from console.picture import Detail, Part, Picture, Plan, columns, number
+from console.picture import Detail, Newest, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.units import count, duration, listed_of, moment, plural, stamp
 from console.verdict import Standing
@@ -224,6 +225,40 @@ def change_detail(picture: Picture, key: str) -> Detail | None:
     )
 
 
+def slot_records(picture: Picture) -> dict[str, Record]:
+    """Return the sequences as they are exported: votes as `node0=seen node1=late`."""
+    return {
+        str(slot.sequence): recorded(
+            slot,
+            leader_name=picture.model.name_of(slot.leader),
+            phase=phase_of(slot)[0],
+            anchor=slot.anchor.hex() if slot.anchor else None,
+            prepares=_votes(picture, slot.prepares),
+            commits=_votes(picture, slot.commits),
+        )
+        for slot in picture.model.known.slots or ()
+    }
+
+
+def _votes(picture: Picture, marks: bytes) -> str:
+    name_of = picture.model.name_of
+    return " ".join(f"{name_of(i)}={WORDS[mark]}" for i, mark in enumerate(marks_of(marks)))
+
+
+def change_records(picture: Picture) -> dict[str, Record]:
+    """Return the view changes as they are exported."""
+    name_of = picture.model.name_of
+    return {
+        str(change.number): recorded(
+            change,
+            from_leader_name=name_of(change.from_leader),
+            to_leader_name=name_of(change.to_leader),
+            voters=" ".join(picture.model.names_of(change.voters)),
+        )
+        for change in picture.model.known.views or ()
+    }
+
+
 SLOTS: Final = Part(
     name="Sequences",
     columns=columns(
@@ -232,14 +267,18 @@ SLOTS: Final = Part(
     ),
     rows=slot_rows,
     detail=slot_detail,
+    records=slot_records,
     empty="no sequence so far: nothing was submitted",
+    newest=Newest.FIRST,
 )  # fmt: skip
 CHANGES: Final = Part(
     name="View changes",
     columns=columns("At", "Views", "Leaders", "Duration", "Cause", "View-change from"),
     rows=change_rows,
     detail=change_detail,
+    records=change_records,
     empty="no view change since this node started",
+    newest=Newest.FIRST,
 )
 PHASES: Final = Plan(
     name="Phases",

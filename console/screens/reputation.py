@@ -5,8 +5,9 @@ from typing import Final
 
 from rich.text import Text
 
+from console.exports import Record, recorded
 from console.look import bar
-from console.picture import Detail, Part, Picture, Plan, columns, number
+from console.picture import Detail, Newest, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.screens.peers import score_tone
 from console.units import duration, moment, plural, stamp
@@ -186,6 +187,24 @@ def violation_detail(picture: Picture, key: str) -> Detail | None:
     )
 
 
+def score_records(picture: Picture) -> dict[str, Record]:
+    """Return the scores as they are exported."""
+    return {
+        str(each.validator): recorded(each, moved_by=moved_by(picture, each.validator))
+        for each in picture.model.known.reputation or ()
+    }
+
+
+def ban_records(picture: Picture) -> dict[str, Record]:
+    """Return the bans as they are exported."""
+    return {str(ban.validator): recorded(ban) for ban in picture.model.known.bans or ()}
+
+
+def violation_records(picture: Picture) -> dict[str, Record]:
+    """Return the violations as they are exported."""
+    return {key: recorded(violation) for key, violation in _violations(picture)}
+
+
 REPUTATION: Final = Plan(
     name="Reputation",
     parts=(
@@ -196,6 +215,7 @@ REPUTATION: Final = Plan(
             ),
             rows=score_rows,
             detail=score_detail,
+            records=score_records,
             empty="this network has no other validator",
         ),
         Part(
@@ -203,6 +223,7 @@ REPUTATION: Final = Plan(
             columns=columns("Validator", "Ban", "Since", "Expires", "By", "Reason"),
             rows=ban_rows,
             detail=ban_detail,
+            records=ban_records,
             empty="nobody is banned",
         ),
         Part(
@@ -210,7 +231,9 @@ REPUTATION: Final = Plan(
             columns=columns("At", "Validator", "Type", "Detail"),
             rows=violation_rows,
             detail=violation_detail,
+            records=violation_records,
             empty="no violation was noted",
+            newest=Newest.FIRST,
         ),
     ),
     lines=lines,

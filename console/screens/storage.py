@@ -4,6 +4,7 @@ from typing import Final
 
 from rich.text import Text
 
+from console.exports import Raw, Record, recorded
 from console.look import bar
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
@@ -17,6 +18,20 @@ FORECAST_MS_MAX: Final = 30 * 86_400_000
 FULL: Final = 0.9  # of the disk
 SYNC_SLOW_MS: Final = 50.0
 SYNCS_MIN: Final = 100  # before one in a hundred is more than the single slowest
+FIELDS: Final = {  # by the names of the measures
+    "database": "disk_bytes",
+    "vote journal": "journal_bytes",
+    "history": "history_bytes",
+    "disk free": "free_bytes",
+    "cache hit rate": "cache_hit_ratio",
+    "cache": "cache_bytes",
+    "write buffers": "write_buffer_bytes",
+    "journal syncs": "syncs",
+    "sync p99": "sync_p99_ms",
+    "compactions": "compactions_running",
+    "to be compacted": "compaction_pending_bytes",
+    "write stalls": "write_stall_ms",
+}
 
 
 def full_in_ms(picture: Picture) -> float | None:
@@ -114,6 +129,24 @@ def measure_detail(picture: Picture, key: str) -> Detail | None:
     return Detail(title=key, fields=((found[0][1], found[0][2]),)) if found else None
 
 
+def measure_records(picture: Picture) -> dict[str, Record]:
+    """Return the measures as they are exported: the unit stands in the measure's name."""
+    storage = picture.model.storage
+    if storage is None:
+        return {}
+    asked = storage.cache_hits + storage.cache_misses
+    values: dict[str, Raw] = {
+        **recorded(storage),
+        "cache_hit_ratio": storage.cache_hits / asked if asked else None,
+    }
+    return {row: {"measure": name, "value": values[name]} for row, name in FIELDS.items()}
+
+
+def family_records(picture: Picture) -> dict[str, Record]:
+    """Return the column families as they are exported."""
+    return {family.family: recorded(family) for family in picture.model.known.families or ()}
+
+
 def family_rows(picture: Picture) -> list[Row]:
     """Return the column families, the largest first."""
     families = sorted(picture.model.known.families or (), key=lambda f: -f.disk_bytes)
@@ -149,6 +182,7 @@ STORAGE: Final = Plan(
             columns=columns("Measure", ">Value", "Meaning"),
             rows=measure_rows,
             detail=measure_detail,
+            records=measure_records,
             empty="the node has not said anything about its disk yet",
         ),
         Part(
@@ -156,6 +190,7 @@ STORAGE: Final = Plan(
             columns=columns("Column family", ">On disk", ""),
             rows=family_rows,
             detail=family_detail,
+            records=family_records,
             empty="the node has not said anything about its database yet",
         ),
     ),

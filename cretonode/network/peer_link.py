@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Never, Protocol
+from typing import Final, Never, Protocol
 
 import structlog
 import trio
@@ -67,9 +67,13 @@ class PeerState(Enum):
     BANNED = "banned"  # neither dialled nor let in
 
 
+MISSING: Final = frozenset({PeerState.DIALLING, PeerState.WAITING})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerStatus:
-    """One peer as an operator sees it. `state_ms`: so long already. `dialled_by_us`, the round
+    """One peer as an operator sees it. `state_ms`: so long already; dialling and waiting take turns
+    and count as one, so that it says since when a peer is missing. `dialled_by_us`, the round
     trip and what follows are None or 0 unless connected. `last_error`: empty when there was none.
     `key_in_use`: the peer said last that it hears another process with our key.
     """
@@ -354,5 +358,6 @@ class PeerLink:
 
     def _enter(self, state: PeerState) -> None:
         if state is not self._state:
+            if not {state, self._state} <= MISSING:
+                self._since_s = trio.current_time()
             self._state = state
-            self._since_s = trio.current_time()

@@ -96,7 +96,7 @@ class WatchedPeerSnapshot(PeerSnapshot):
     """One other validator, with what is known of the connection."""
 
     state: str  # dialling, waiting, connected or banned
-    state_ms: float  # so long already
+    state_ms: float  # so long already; dialling and waiting count as one
     direction: str  # out: this node dialled; in: the peer did; empty when not connected
     path: str  # direct; empty when not connected
     version: str  # the peer's software, by its own word; empty when it has said none

@@ -7,6 +7,7 @@ Source: docs/operator-socket.md; SPEC M3.
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import structlog
 import trio
 
 from cretonode.errors import ClientError, MalformedMessage
-from cretonode.network.rate import TokenBucket
+from cretonode.network.rate import Seldom, TokenBucket
 from cretonode.operator.commands import (
     Handler,
     Then,
@@ -54,6 +55,7 @@ DELTA_SEND_MS: Final = 30_000  # for it to take a delta
 REQUESTS_PER_S: Final = 50.0  # of one client, after a burst; more of them wait
 REQUESTS_BURST: Final = 200
 RECEIVE_BYTES: Final = 16 * 1024
+FAULT_LOG_S: Final = 60.0  # between two lines about the same fault of clients
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -88,16 +90,18 @@ class _Server:
         self._hello = hello
         self._watchable = watchable
         self._clients = 0
+        self._faults: Counter[str] = Counter()  # of clients: one of each kind
+        self._fault_log = Seldom(interval_s=FAULT_LOG_S)
 
     async def attend(self, stream: trio.SocketStream) -> None:
         """Converse with one client. The caller closes the connection."""
         uid = peer_uid(stream.socket)
         if not is_allowed(uid, owner=os.geteuid()):
-            log.warning("operator_refused", uid=uid)
+            self._note("operator_refused", kind="another user", uid=uid)
             await _say_goodbye(stream, "this socket belongs to another user")
             return
         if self._clients == CLIENTS_MAX:
-            log.warning("operator_refused", clients=self._clients)
+            self._note("operator_refused", kind="too many clients", clients=self._clients)
             await _say_goodbye(stream, f"{CLIENTS_MAX} clients are attached; detach one")
             return
         self._clients += 1
@@ -106,15 +110,22 @@ class _Server:
             await self._converse(stream, writer)
         except* MalformedMessage as group:
             cause = str(_first(group))
-            log.warning("operator_client_malformed", cause=cause)
+            self._note("operator_client_malformed", cause=cause)
             if not writer.in_message:
                 await _say_goodbye(stream, cause)
         except* trio.TooSlowError:
-            log.warning("operator_client_too_slow")
+            self._note("operator_client_too_slow")
         except* trio.BrokenResourceError:
             pass  # it went without waiting for its answer
         finally:
             self._clients -= 1
+
+    def _note(self, event: str, **fields: str | int) -> None:
+        """Count a client's fault, and say it once a minute: whoever may connect fills no disk."""
+        what = f"{event} {fields.get('kind', '')}"
+        self._faults[what] += 1
+        if self._fault_log.allows(what, now_s=trio.current_time()):
+            log.warning(event, count=self._faults[what], **fields)
 
     async def _converse(self, stream: trio.SocketStream, writer: "_Writer") -> None:
         """Raises: MalformedMessage, TooSlowError, BrokenResourceError."""

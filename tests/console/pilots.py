@@ -9,8 +9,9 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from console.app import ConsoleApp, Options
+from console.app import ConsoleApp
 from console.main_screen import PLANS
+from console.options import Options
 
 RECORDING = Path(__file__).parent / "recordings" / "attack.creto"
 STALLED_AT = 30  # a delta at which the liar is banned, another is gone, and nothing becomes final

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from console.app import Options
 from console.main_screen import PLANS, MainScreen
+from console.options import Options
 from console.replay import Recording
 from console.screens.log import LOG
 from console.screens.phases import PHASES
@@ -29,6 +29,9 @@ from tests.console.pilots import (
     replayed,
     screen_text,
 )
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+SHOWN = re.compile(r"^[\d,.]+ ?(%|k|M|m?s|min|h|d|B|[KMGT]iB)$|[█#░]|^\d\d:\d\d:\d\d")
 
 
 @on_recording()
@@ -205,20 +208,36 @@ async def test_e_writes_the_rows_that_are_seen(played: Played) -> None:
     (path,) = played.directory.glob("creto-sequences-*.csv")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["Sequence"] for row in rows] == [row.cells[0].text for row in table.rows]
+    assert [row["sequence"] for row in rows] == [row.key for row in table.rows]
+    assert rows[0]["prepares"].startswith("node0=")
     await played.press("E", "j")
     await played.until(lambda: list(played.directory.glob("*.json")))
     (path,) = played.directory.glob("*.json")
-    assert [row["Phase"] for row in json.loads(path.read_text())] == ["final"] * len(table.rows)
+    found = json.loads(path.read_text())
+    assert [row["phase"] for row in found] == ["final"] * len(table.rows)
+    assert all(isinstance(row["finality_ms"], int) for row in found)
+    assert all(MOMENT.fullmatch(row["since"]) for row in found)
     assert path.stat().st_mode & 0o077 == 0
 
 
 @on_recording()
-async def test_every_table_can_be_exported(played: Played) -> None:
-    tables = [keys for name, keys in every_table() if keys != ["1"]]
-    for number, keys in enumerate(tables, start=1):
-        await played.press(*keys, "E", "c")
-        await played.until(lambda n=number: len(list(played.directory.glob("*.csv"))) == n)
+async def test_every_table_is_exported_in_numbers_by_named_fields(played: Played) -> None:
+    for _, keys in every_table()[1:]:
+        await played.press(*keys, "E")
+        table = played.app.window.table
+        assert table is not None
+        if not table.rows:
+            assert played.told()[-1] == "no rows to write"
+        else:
+            await played.press("j")
+            await played.until(lambda: list(played.directory.glob("*.json")))
+            (path,) = played.directory.glob("*.json")
+            found = json.loads(path.read_text())
+            path.unlink()
+            assert len(found) == len(table.rows)
+            assert all(re.fullmatch("[a-z][a-z0-9_]*", name) for row in found for name in row)
+            said = [v for row in found for v in row.values() if isinstance(v, str)]
+            assert not [v for v in said if SHOWN.search(v)]
         await played.press(*["V"] * (len(keys) - 1))
 
 

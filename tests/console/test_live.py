@@ -10,9 +10,9 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
-from console.app import Options
 from console.contact import STALE_MS, Contact, Link
 from console.dialogs import Dialog
+from console.options import Options
 from console.replay import Recording
 from console.sockets import Place
 from cretonode.identifiers import ValidatorIndex

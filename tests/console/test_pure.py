@@ -2,20 +2,25 @@
 
 import json
 import socket
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from console import keep
 from console.contact import BACK_OFF_MS, STALE_MS, Contact, Link, back_off_ms, banner
+from console.exports import Record, as_csv, as_json, recorded
 from console.filters import BadFilter, parse_filter
 from console.look import ASCII, PALETTES, THEMES, UNICODE, Glyphs, Look, bar
-from console.rows import Cell, Column, Row, Sorting, Tone, chosen, plain_rows
+from console.rows import Cell, Column, Row, Sorting, Tone, chosen
 from console.series import STEPS_MAX, Rate, Series, sparkline
 from console.sockets import BadPlace, places_of
 from console.table_text import Frame, column_at, drawn, scrolled, widths_of
 from console.units import clock, count, duration, listed, moment, plural, size, stamp
 from console.writing import duration_ms
+from tests.console import examples
 
 LOOK = Look(UNICODE, PALETTES["dark"])
 COLUMNS = (Column("Name"), Column("Age", right=True), Column("Remark"))
@@ -40,15 +45,43 @@ ROWS = [row("bob", 1_000), row("Ann", 9), row("cy", None)]
         ("warn & !node3", "warn node1", True),
         ("warn & !node3", "warn node3", False),
         ("a&b", "a&b", True),
+        ("größe", "GRÖSSE 3", False),
+        ("grö", "GRÖSSE 3", True),
+        ("node\\d+ +silent$", "node12  silent", True),
     ],
 )
 def test_a_filter_keeps_what_matches(text: str, line: str, kept: bool) -> None:
     assert parse_filter(text).matches(line) is kept
 
 
-@pytest.mark.parametrize("text", ["(", "!", "a &  & b", "x" * 201, " & ".join("abcdefghi")])
+@pytest.mark.parametrize(
+    "text", ["(", "\ud800", "!", "a &  & b", "x" * 201, " & ".join("abcdefghi")]
+)
 def test_what_is_no_filter_is_refused_in_words(text: str) -> None:
     with pytest.raises(BadFilter):
+        parse_filter(text)
+
+
+@pytest.mark.parametrize(
+    "text", [r"(a+)+$", r"(x+x+)+y", r"(a|aa)+$", ".*" * 60 + "z"], ids=lambda text: text[:12]
+)
+def test_no_expression_can_stop_the_console(text: str) -> None:
+    """Python's own `re` would take longer than the universe is old: hence a limit from outside."""
+    program = (
+        "import sys; from console.filters import parse_filter; "
+        "print(parse_filter(sys.argv[1]).matches('ax' * 20 + 'a' * 900 + 'x' * 100 + '!'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, text], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    "text", [r"(a)\1", "(?=a)", "(?<!a)b", "(.{100}){100}", "(?:a?){900}"],
+)  # fmt: skip
+def test_an_expression_that_is_not_matched_in_bounds_is_refused(text: str) -> None:
+    with pytest.raises(BadFilter, match="is no regular expression here: "):
         parse_filter(text)
 
 
@@ -191,10 +224,25 @@ def test_a_duration_is_a_number_and_a_unit(text: str, ms: int | None) -> None:
 
 
 def test_what_a_spreadsheet_would_run_is_exported_as_text(tmp_path: Path) -> None:
-    rows = plain_rows(COLUMNS, [row("=1+2", 3, "-"), row("@x", None, "-cmd")])
-    text = keep.as_csv([column.title for column in COLUMNS], rows)
-    assert text.splitlines() == ["Name,Age,Remark", "'=1+2,3,-", "'@x,-,'-cmd"]
-    assert json.loads(keep.as_json(rows))[0]["Name"] == "=1+2"
+    records: list[Record] = [
+        {"name": "=1+2", "lag": -3, "banned": False, "remark": "-"},
+        {"name": "@x", "lag": None, "banned": True, "remark": "-cmd"},
+    ]
+    lines = ["name,lag,banned,remark", "'=1+2,-3,false,-", "'@x,,true,'-cmd"]
+    assert as_csv(records).splitlines() == lines
+    assert json.loads(as_json(records)) == records
+
+
+def test_a_record_is_exported_as_numbers_with_times_in_utc() -> None:
+    ban = recorded(examples.BAN, by="me")
+    assert ban["since"] == "2026-11-23T00:00:40.000Z"
+    assert ban["until"] == "2026-11-23T01:00:40.000Z"
+    assert (ban["validator"], ban["in_force"], ban["by"]) == (2, True, "me")
+    assert ban["node_id"] == examples.IDS[2].hex()
+    assert recorded(replace(examples.BAN, until_ms=None))["until"] is None
+    vertex = recorded(replace(examples.vertices_at(1)[0], timestamp_ms=2**63 - 1))
+    assert vertex["timestamp"] is None
+    assert vertex["payload_bytes"] == 256 * 150
 
 
 def test_files_are_new_private_and_never_overwritten(tmp_path: Path) -> None:

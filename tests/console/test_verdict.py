@@ -223,7 +223,7 @@ def test_every_screen_of_a_stalled_idle_node_says_the_same() -> None:
 
 
 def test_what_was_waited_for_before_the_silence_is_no_news() -> None:
-    late = aged(verdict_of(model(), NOW_MS), 12_000)
+    late = aged(verdict_of(model(), NOW_MS), "this node says nothing for 12 s")
     assert late.waits.startswith("when last heard: waits for")
 
 

@@ -3,7 +3,7 @@
 import os
 import struct
 import tempfile
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ from cretonode.operator.protocol import (
 )
 from cretonode.operator.server import (
     CLIENTS_MAX,
+    FAULT_LOG_S,
     FRAME_MS,
     REQUEST_MS,
     SEND_MS,
@@ -302,3 +303,33 @@ async def test_a_node_comes_back_at_the_path_it_had(tmp_path: Path) -> None:
             async with client_at(tmp_path / "s") as client:
                 assert await client.ask(PING) == PONG
             nursery.cancel_scope.cancel()
+
+
+# --- what it costs the log
+
+
+async def test_clients_that_are_turned_away_do_not_fill_the_log(
+    path: Path, capsys: pytest.CaptureFixture[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    async def in_vain(times: int) -> None:
+        for _ in range(times):
+            async with client_at(path, attach=False) as client:
+                with suppress(trio.BrokenResourceError):  # it hangs up on what it did not read
+                    await client.stream.send_all(b"\xff" * 8)
+                    while await client.hear() is not None:
+                        pass
+
+    await in_vain(50)
+    out = capsys.readouterr().out
+    assert out.count("operator_client_malformed") == 1
+    async with AsyncExitStack() as stack:
+        for _ in range(CLIENTS_MAX):
+            await stack.enter_async_context(client_at(path))
+        await in_vain(20)
+    out = capsys.readouterr().out
+    assert out.count("operator_refused") == 1
+    assert "too many clients" in out
+    await trio.sleep(FAULT_LOG_S)
+    await in_vain(1)
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if "operator_client_malformed" in x]
+    assert "51" in line
