@@ -185,9 +185,10 @@ class MainScreen(Screen[None]):
         headline = shortened(_headline(picture, width), width, picture.look.glyphs)
         self.query_one("#headline", Static).update(headline)
         wide = width >= NARROW
-        title = _title(self.app.model.hello, wide=wide or self.app.player is None)
-        words = f"{title}  {self.app.mode_words(wide=wide)}"
-        self.query_one("#second", Static).update(_second(picture, words, width))
+        words = self.app.mode_words(wide=wide)
+        room = width - len(picture.verdict.margin) - len(words) - 2
+        title = next((t for t in _titles(self.app.model.hello) if len(t) <= room), "")
+        self.query_one("#second", Static).update(_second(picture, f"{title}{words}", width))
         words = self.app.banner_words()
         banner = self.query_one("#banner", Static)
         banner.display = bool(words)
@@ -322,7 +323,7 @@ class MainScreen(Screen[None]):
         if table is None or part is None:
             lines = [
                 _headline(picture, COPIED_CELLS).plain,
-                f" {_title(picture.model.hello, wide=True)}  {self.app.mode_words(wide=True)}",
+                f" {_titles(picture.model.hello)[0]}{self.app.mode_words(wide=True)}",
                 *self.plan.lines(picture, self.size.width - 2),
             ]
             return "\n".join(str(line).rstrip() for line in lines)
@@ -399,10 +400,11 @@ def _badge(verdict: Verdict, palette: Palette) -> tuple[str, str]:
     return f" {verdict.standing.value} ", style
 
 
-def _title(hello: Hello | None, *, wide: bool) -> str:
+def _titles(hello: Hello | None) -> tuple[str, ...]:
+    """Return whose picture it is, the longest words first."""
     if hello is None:
-        return "creto-console"
-    return f"{hello.name} on {hello.chain_id}" if wide else hello.name
+        return ("creto-console  ",)
+    return f"{hello.name} on {hello.chain_id}  ", f"{hello.name}  "
 
 
 def _headline(picture: Picture, width: int) -> Text:
@@ -422,7 +424,7 @@ def _second(picture: Picture, words: str, width: int) -> Text:
         short = verdict.standing is Standing.STALLED or status.connected <= status.quorum
         line.append(f" {verdict.margin}", picture.styled(Tone.WARN if short else Tone.GOOD))
         survives = f"  quorum {status.quorum} of {status.validators}, {status.faults} may lie"
-        if line.cell_len + len(survives) + len(words) + 1 <= width:
+        if line.cell_len + len(survives) + len(words) + 3 <= width:
             line.append(survives, picture.styled(Tone.DIM))
     shortened(line, width - len(words) - 1, picture.look.glyphs, pad=True)
     return line.append(f" {words}", picture.styled(Tone.DIM))

@@ -27,7 +27,7 @@ FIELDS: Final = {  # by the names of the measures
     "cache": "cache_bytes",
     "write buffers": "write_buffer_bytes",
     "journal syncs": "syncs",
-    "sync p99": "sync_p99_ms",
+    "slow syncs": "sync_p99_ms",
     "compactions": "compactions_running",
     "to be compacted": "compaction_pending_bytes",
     "write stalls": "write_stall_ms",
