@@ -34,7 +34,7 @@ from console.screens import dag, log
 from console.sockets import Place, choices_of
 from console.table import GONE
 from console.units import moment, size
-from console.verdict import verdict_of
+from console.verdict import Verdict
 from console.verify import RECORDED, check
 from cretonode.operator.protocol import Delta, Hello, MalformedMessage, Value
 
@@ -65,7 +65,7 @@ class ConsoleApp(App[None]):
         self.player: Player | None = None
         self.paused = False
         self.window = MainScreen()
-        self._frozen: tuple[Model, int] | None = None
+        self._frozen: tuple[Model, int, Verdict] | None = None
         self._place: Place | None = None
         self._source: LiveSource | None = None
         self._worker: Worker[None] | None = None
@@ -89,8 +89,7 @@ class ConsoleApp(App[None]):
         """Return what there is to draw at this moment."""
         model, now_ms = self.model, self._now_ms()
         if self._frozen is not None:
-            model, now_ms = self._frozen
-            verdict = verdict_of(model, now_ms)
+            model, now_ms, verdict = self._frozen
         else:
             verdict = verdict_on(model, now_ms, self.contact, self._silence_ms())
         return Picture(
@@ -104,7 +103,7 @@ class ConsoleApp(App[None]):
         """
         words = ["write"] if self.options.write and self.player is None else ["read-only"]
         if self._recorder is not None:
-            words.append("recording" if not self._recorder.problem else "not recording")
+            words.append("not recording" if self._unkept() else "recording")
         player = self.player
         if player is not None:
             state = f"{player.speed:g}x" if player.playing else "stopped"
@@ -124,10 +123,17 @@ class ConsoleApp(App[None]):
         words = banner(self.contact, self._silence_ms(), has_data=self.model.deltas > 0)
         if self.paused:
             words = f"paused{': ' + words if words else ': p goes on'}"
-        if self._recorder is not None and self._recorder.problem:
-            unkept = f"not recording: {self._recorder.problem}"
-            words = f"{unkept}; {words}" if words else unkept
+        unkept = self._unkept()
+        if unkept:
+            words = f"not recording: {unkept}" + (f"; {words}" if words else "")
         return words
+
+    def _unkept(self) -> str:
+        """Return why nothing is recorded though it was asked for; empty when all is well."""
+        if self._recorder is None:
+            return ""
+        silent = "" if self.contact.link is Link.ATTACHED else "no node speaks"
+        return self._recorder.problem or silent
 
     def _silence_ms(self) -> float:
         return (time.monotonic() - self._heard_s) * 1000
@@ -287,7 +293,7 @@ class ConsoleApp(App[None]):
         self.paused = not self.paused
         self._frozen = None
         if self.paused:
-            self._frozen = (self.model.held(), self._now_ms())
+            self._frozen = (self.model.held(), self._now_ms(), self.picture().verdict)
         self.window.draw()
 
     def action_copy(self) -> None:

@@ -1,6 +1,7 @@
 """The entry point of `creto-console`: attach to a node, or replay a recording."""
 
 import asyncio
+import math
 import os
 import sys
 import time
@@ -115,10 +116,12 @@ def replay(file: Path, theme: str | None, directory: Path, *, ascii_only: bool) 
 @command.command()
 @click.option("--socket", "sockets", type=PATH, multiple=True, help="The node's local socket.")
 @click.option("--config", type=PATH, help="A node.toml that names it.")
-@click.option("--hours", type=click.FloatRange(0, min_open=True), help="Only so many, of the last.")
+@click.option("--hours", type=click.FloatRange(0.001, 87_600), help="Only so many, of the last.")
 @click.argument("file", type=PATH)
 def history(sockets: Sequence[Path], config: Path | None, hours: float | None, file: Path) -> None:
     """Write the history that a node keeps of itself into FILE, for `replay`."""
+    if hours is not None and math.isnan(hours):
+        raise click.UsageError("--hours nan: expected a number from 0.001 to 87600")
     try:
         places = places_of(sockets, config, None, os.environ)
         if len(places) != 1:

@@ -1,6 +1,7 @@
 """Overview: is it live, what is it doing, how fast, and what needs somebody."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Final
 
 from rich.text import Text
@@ -37,7 +38,8 @@ def lines(picture: Picture, width: int) -> list[Text]:
     """Return the whole screen."""
     status = picture.model.status
     if status is None:
-        return [Text(picture.contact.problem or "waiting for the node's first word")]
+        words = picture.contact.problem or "waiting for the node's first word"
+        return [Text(line) for line in wrap(words, max(1, width))]
     advice = _advice(picture)
     room = width if width < WIDE else (width - GAP) // 2
     standing = [*_where(picture, status), *_votes(picture, status)]

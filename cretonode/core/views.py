@@ -38,6 +38,7 @@ class Views:
     _views_heard: tuple[View, View] = (View(-1), View(-1))  # in these: the highest, the (f+1)-th
     new_view: NewView | None = None  # of the current view
     entered_ms: int = 0
+    fruitless_ms: int = 0  # when the first view after the newest progress was entered
     started_ms: int = 0
     _opened: View = View(-1)  # the last view this replica opened as leader
     _quorum_left_ms: int = NEVER_MS  # when q validators were first known to be in this view change
@@ -224,6 +225,8 @@ class Views:
             self._count_loners(cause)
         state.enter(view)
         self.new_view = None
+        if state.progress_ms >= self.entered_ms:
+            self.fruitless_ms = state.now_ms
         self.entered_ms = state.now_ms
         self._quorum_left_ms = NEVER_MS
         self._suspected_at_ms = -NEVER_MS

@@ -335,7 +335,8 @@ class PeerLink:
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
-        self._last_error = str(error) or type(error).__name__
+        timed_out = isinstance(error, trio.TooSlowError)
+        self._last_error = "did not answer in time" if timed_out else str(error)
         self._refused = isinstance(error, BadSignature | TurnedAway)
         self._key_in_use = isinstance(error, KeyInUse)
         if self._refused and self._refusal_log.allows(self._last_error, now_s=trio.current_time()):

@@ -91,6 +91,13 @@ class Batcher:
         """True when a transaction was taken here and the vertex that carries it is not final."""
         return id_ in self._pending
 
+    def is_repeated(self, id_: TransactionId) -> bool:
+        """True when a pending transaction will be executed, perhaps not for the first time.
+
+        Then what the disk says of it is from before the dedup window.
+        """
+        return id_ in self._pending and id_ not in self.executed
+
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Accepted, ...]:
         """Return once all are durable. Raises: Backpressure, NotReady, ClientError; then none was
         taken.

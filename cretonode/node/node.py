@@ -46,7 +46,7 @@ from cretonode.node.server import SlotServer
 from cretonode.node.service import READ_THREADS, Service
 from cretonode.node.signals import watch_signals
 from cretonode.node.verification import Verification, still_valid
-from cretonode.node.watch import watch_quorum
+from cretonode.node.watch import watch_finality, watch_quorum
 from cretonode.wire.judgements import read_judgements
 
 DRAIN_S: Final = 1.5  # for transactions taken in to reach the disk when the node stops
@@ -181,6 +181,7 @@ async def _work(
         await work.start(parts.driver.run, name="driver")
         work.start_soon(parts.driver.retaker.run, name="retaker")
         work.start_soon(watch_quorum, parts.service, name="quorum watch")
+        work.start_soon(watch_finality, parts.service, name="finality watch")
         work.start_soon(parts.service.progress.run, name="catch-up progress")
         async with trio.open_nursery() as faces:
             await _vote_first(parts)

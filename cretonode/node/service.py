@@ -1,7 +1,7 @@
 """The node as its HTTP interface and its operator see it. Satisfies `api.ports.NodePort`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import trio
@@ -21,6 +21,7 @@ from cretonode.api.ports import (
     ViolationView,
 )
 from cretonode.config.genesis import Genesis, tolerance
+from cretonode.core.committee import Committee
 from cretonode.core.replica import Replica
 from cretonode.dag.payload import each_id
 from cretonode.errors import NotReady
@@ -72,7 +73,7 @@ class Service:
     async def submit(self, transactions: Sequence[bytes]) -> tuple[Accepted, ...]:
         """See NodePort."""
         if self.replica.state.amnesiac:
-            raise NotReady(f"{self._unready()}; nothing was accepted")
+            raise NotReady(f"{amnesia_of(self.genesis, self.replica)}; nothing was accepted")
         lacking = self.quorum_lacking()
         if lacking:
             raise NotReady(f"{lacking}; nothing was accepted")
@@ -87,7 +88,10 @@ class Service:
                 await self.finality.wait(id_)  # no need to look: taken here, and not final yet
             else:
                 await self._look_and_wait(id_)
-        return await self._read(lambda: self._find(id_))
+        found = await self._read(lambda: self._find(id_))
+        if found is not None and self.batcher.is_repeated(id_):
+            return replace(found, sequence=None, position=None, offset=None)
+        return found
 
     async def _look_and_wait(self, id_: TransactionId) -> None:
         """Return when a transaction is final, perhaps long since."""
@@ -209,21 +213,34 @@ class Service:
 
     def quorum_lacking(self) -> str:
         """Return which validators lack and how many are needed; empty with a quorum. SPEC C10."""
-        committee = self.replica.state.committee
+        state = self.replica.state
+        committee = state.committee
         connected = 1 + len(self.links.connected())
-        if connected >= committee.quorum:
+        amnesiacs = [peer for peer in self.links.connected() if state.is_amnesiac(peer)]
+        able = connected - len(amnesiacs) - state.amnesiac
+        if able >= committee.quorum:
             return ""
-        missing = [
-            self.genesis.validators[peer].name
-            + (" (banned)" if self.judgement.is_banned(peer) else "")
+        missing = ", ".join(
+            self.genesis.names[peer] + (" (banned)" if self.judgement.is_banned(peer) else "")
             for peer, channel in self.links.channels.items()
             if not channel.greeted
-        ]
-        return (
-            f"{connected} of {committee.size} validators are connected, {committee.quorum} are "
-            f"needed; missing: {', '.join(missing)}, of whom {committee.quorum - connected} must "
-            "come back"
         )
+        if connected < committee.quorum:
+            return (
+                f"{connected} of {committee.size} validators are connected, {committee.quorum} are "
+                f"needed; missing: {missing}, of whom {committee.quorum - connected} must come back"
+            )
+        lost = sorted([*amnesiacs, *([state.me] if state.amnesiac else [])])
+        return (
+            f"{able} of {committee.size} validators can vote, {committee.quorum} are needed; lost "
+            f"their vote journals: {', '.join(self.genesis.names[peer] for peer in lost)}"
+            + (f"; missing: {missing}" if missing else "")
+            + _too_many(committee, len(lost))
+        )
+
+    def standstill(self) -> str:
+        """Return why nothing becomes final though it should; empty while it does."""
+        return standstill(self.replica, self.genesis.names, self.clock.now_ms())
 
     def _unready(self) -> str:
         """Return why clients should ask another node; empty when they may ask this one."""
@@ -238,9 +255,7 @@ class Service:
         lacking = self.quorum_lacking()
         if lacking:
             return lacking
-        return self.progress.describe() or standstill(
-            self.replica, self.genesis.names, self.clock.now_ms()
-        )
+        return self.progress.describe() or self.standstill()
 
     def _recovery_missed(self) -> str:
         """Return who says that the network was recovered without this node; empty: too few."""
@@ -342,16 +357,24 @@ def amnesia_of(genesis: Genesis, replica: Replica) -> str:
     """Return what an amnesiac waits for. SPEC C8."""
     state, amnesia = replica.state, replica.amnesia
     others = [peer for peer in state.peers if state.is_amnesiac(peer)]
-    spare = state.committee.size - state.committee.quorum
-    if 1 + len(others) > spare:
-        names = ", ".join(genesis.validators[peer].name for peer in [state.me, *others])
-        return (
-            f"amnesiac, and so are too many: {names}; at most {spare} can find back at a time. "
-            "Only a new incarnation of the network helps (`cretonode recover`)"
-        )
+    too_many = _too_many(state.committee, 1 + len(others))
+    if too_many:
+        names = ", ".join(genesis.names[peer] for peer in [state.me, *others])
+        return f"amnesiac, and so are too many: {names}{too_many}"
     lacking = [genesis.validators[peer].name for peer in amnesia.lacking()]
     if lacking:
         return (
             f"amnesiac: its vote journal was lost; waiting for attestations of {', '.join(lacking)}"
         )
     return f"amnesiac: its vote journal was lost; silent up to view {amnesia.floor()}"
+
+
+def _too_many(committee: Committee, amnesiacs: int) -> str:
+    """Return what helps when so many lost their journals at a time; empty: they find back."""
+    spare = committee.size - committee.quorum
+    if amnesiacs <= spare:
+        return ""
+    return (
+        f"; at most {spare} can find back at a time. Only a new incarnation of the network helps "
+        "(`cretonode recover`)"
+    )

@@ -14,7 +14,7 @@ CLOCKS_MS: Final = 600_000  # for so long the clock of a leader is spoken of
 def standstill(replica: Replica, names: Sequence[str], now_ms: int) -> str:
     """Return for how long nothing has become final, and what it waits for; empty: it goes on."""
     state = replica.state
-    since_ms = replica.intake.oldest_ms()
+    since_ms = _owed_since_ms(replica)
     if since_ms is None:
         return ""
     still_ms = now_ms - max(since_ms, state.progress_ms)
@@ -24,11 +24,32 @@ def standstill(replica: Replica, names: Sequence[str], now_ms: int) -> str:
     of = ""
     if waiting.awaits:
         of = f" of {waiting.lacking} of {', '.join(names[i] for i in sorted(waiting.awaits))}"
-    clocks = clocks_off(replica, names, now_ms)
+    said = (
+        f"nothing became final for {still_ms // 1000} s: view {state.view}, leader "
+        f"{names[state.leader]}, waiting for {waiting.phase}{of}"
+    )
+    more = [_base_lacking(replica), clocks_off(replica, names, now_ms)]
+    return "; ".join([said, *filter(None, more)])
+
+
+def _owed_since_ms(replica: Replica) -> int | None:
+    """Since when a vertex waits, or the sequence that every new view begins with; None: nothing."""
+    state, views = replica.state, replica.views
+    waits = [replica.intake.oldest_ms()]
+    if state.view > 0 and state.progress_ms < views.entered_ms:
+        waits.append(views.fruitless_ms)
+    return min((since_ms for since_ms in waits if since_ms is not None), default=None)
+
+
+def _base_lacking(replica: Replica) -> str:
+    """Return that nobody has sent the anchor on which the view stands; empty when it is here."""
+    state = replica.state
+    base = state.base
+    if base is None or base.sequence <= state.final or base.anchor in state.graph.admitted:
+        return ""
     return (
-        f"nothing became final for {still_ms // 1000} s while transactions wait: view "
-        f"{state.view}, leader {names[state.leader]}, waiting for {waiting.phase}{of}"
-        + (f"; {clocks}" if clocks else "")
+        f"the anchor of sequence {base.sequence}, on which this view stands, has come from nobody: "
+        "if those who had it are lost for good, only a recovery helps (docs/recover.md)"
     )
 
 

@@ -1,4 +1,7 @@
-"""Saying in the log when a quorum is missing, and when it is back. SPEC C10."""
+"""Saying in the log when a quorum is missing, or finality stands still, and when it is over.
+
+SPEC C10.
+"""
 
 from typing import Final, Never
 
@@ -9,6 +12,7 @@ from cretonode.node.service import Service
 
 CHECK_S: Final = 0.5
 MISSING_S: Final = 5.0
+STILL_LOG_S: Final = 60.0  # from one line about a standstill to the next
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -30,3 +34,18 @@ async def watch_quorum(service: Service) -> Never:
         if not reported and trio.current_time() - missing_since_s >= MISSING_S:
             reported = True
             log.error("quorum_missing", reason=lacking)
+
+
+async def watch_finality(service: Service) -> Never:
+    """Report that nothing becomes final though a quorum is there, once a minute."""
+    reported_s: float | None = None
+    while True:
+        await trio.sleep(CHECK_S)
+        reason = "" if service.quorum_lacking() else service.standstill()
+        if reason:
+            if reported_s is None or trio.current_time() - reported_s >= STILL_LOG_S:
+                reported_s = trio.current_time()
+                log.error("standstill", reason=reason)
+        elif reported_s is not None:
+            reported_s = None
+            log.info("standstill_over", final=service.replica.state.final)

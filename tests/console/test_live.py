@@ -102,6 +102,9 @@ def test_a_node_that_falls_silent_is_no_longer_called_live(tmp_path: Path) -> No
         text = await played.until_text(" STALE ")
         assert re.search(r"this node says nothing for \d+ s; before: live", text)
         assert "more may fail" not in text
+        text = await played.press("p")
+        assert " STALE " in text, "a picture that is held still is no younger"
+        await played.press("p")
         node.silent = False
         await played.until_text(" LIVE ")
 
@@ -473,6 +476,9 @@ def test_a_recording_that_is_not_being_written_says_so_until_it_is_again(tmp_pat
             await played.press("p", "N", "1")
             await played.until_text("read-only  recording")
             assert "not recording" not in screen_text(played.app)
+            nodes[0].hang_up()
+            await played.until_text("not recording: no node speaks; stale")
+            await played.until_text("read-only  recording")
             said = played.app.model.deltas
             nodes[0].say(at(9))
             await played.until(lambda: played.app.model.deltas > said)

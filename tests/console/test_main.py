@@ -103,6 +103,15 @@ def test_a_history_comes_in_pieces_and_can_be_replayed(tmp_path: Path) -> None:
     recording.close()
 
 
+@pytest.mark.parametrize("hours", ["nan", "inf", "-1", "0", "999999", "soon"])
+def test_hours_that_are_none_are_refused(tmp_path: Path, hours: str) -> None:
+    code, text = run(
+        "history", "--socket", tmp_path / "x.sock", "--hours", hours, tmp_path / "out.creto"
+    )
+    assert code == 2
+    assert "--hours" in text
+
+
 def test_without_a_history_no_file_is_left(tmp_path: Path) -> None:
     async def play() -> None:
         node = ScriptedNode()

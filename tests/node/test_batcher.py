@@ -328,3 +328,19 @@ async def test_what_is_taken_again_does_not_ask_for_room() -> None:
     batcher.judged(entries, [False, False], until)
     batcher.on_durable(vertex_of(take(batcher, 1000)), 1000)
     assert submission.durable.is_set()
+
+
+async def test_one_that_was_executed_longer_ago_than_the_window_is_not_final_when_taken_again() -> (
+    None
+):
+    """The disk shows where it was executed the first time; the client waits for the second."""
+    dedup = Dedup(window=4)
+    again = TransactionId(hash_of(b"again"))
+    execute(dedup, 1, again)
+    execute(dedup, 5)
+    batcher = make_batcher(dedup=dedup)
+    assert not batcher.is_repeated(again)
+    batcher.offer([b"again"])
+    assert batcher.is_repeated(again)
+    execute(dedup, 6, again)  # in another node's vertex
+    assert not batcher.is_repeated(again)

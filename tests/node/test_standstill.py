@@ -13,8 +13,11 @@ from tests.core.replicas import (
     anchor,
     committed,
     make_replica,
+    new_view,
     plain,
     pre_prepare,
+    prepared,
+    view_change,
 )
 from tests.node.test_old_view import make_driver
 
@@ -40,9 +43,28 @@ def test_what_waits_for_two_timeouts_is_told_with_leader_and_phase() -> None:
     tested.now_ms += 1
     seconds = 2 * tested.replica.state.timing.view_change_timeout_ms // 1000
     assert told(tested) == (
-        f"nothing became final for {seconds} s while transactions wait: view 0, leader a, waiting "
-        "for pre_prepare of 1 of a"
+        f"nothing became final for {seconds} s: view 0, leader a, waiting for pre_prepare of 1 of a"
     )
+
+
+def test_views_that_give_nothing_are_told_without_any_client() -> None:
+    """A base that nobody holds: views change for ever, and nothing waits."""
+    first = anchor(0, 1)
+    base = prepared(0, first)
+    tested = make_replica()
+    for view in (1, 2, 3):
+        tested.now_ms += TIMEOUT_MS
+        tested.hear(*(view_change(view, author, base) for author in (0, 2, 3)))
+        tested.hear(new_view(view, base))
+    assert told(tested) == ""
+    tested.now_ms += 1
+    for view in (4, 5):
+        tested.now_ms += TIMEOUT_MS
+        tested.hear(*(view_change(view, author, base) for author in (0, 2, 3)))
+        tested.hear(new_view(view, base))
+    words = told(tested)
+    assert words.startswith("nothing became final for 20 s: view 5, leader b, waiting for ")
+    assert "the anchor of sequence 1, on which this view stands, has come from nobody" in words
 
 
 def test_finality_ends_it_even_while_one_author_still_waits() -> None:
