@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from rich.text import Text
+from textual import events
 from textual.app import App, SystemCommand
 from textual.command import CommandPalette
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
+from textual.widgets import Input
 from textual.worker import Worker
 
-from console import keep, vertex_dialogs, writing
+from console import keep, writing
 from console.contact import STALE_MS, Contact, Link, RequestFailed, banner
-from console.dialogs import ChoiceDialog, DetailDialog, Dialog, EvidenceDialog, HelpDialog
+from console.dialogs import ChoiceDialog, Dialog, HelpDialog
 from console.exporting import export
 from console.help import help_sections
 from console.live import LiveSource
@@ -26,11 +28,11 @@ from console.main_screen import MainScreen
 from console.model import Model
 from console.options import Options
 from console.palette import CSS, commands_of
-from console.picture import Part, Picture, verdict_on
+from console.picture import Picture, verdict_on
 from console.player import TICK_MS, Player
 from console.recorder import Recorder
 from console.replay import Event, Recording
-from console.screens import dag, log
+from console.screens import log
 from console.sockets import Place, choices_of
 from console.table import GONE
 from console.units import moment, size
@@ -265,6 +267,19 @@ class ConsoleApp(App[None]):
             self._dirty, self._drawn_s = False, now_s
             self.window.draw()
 
+    async def on_event(self, event: events.Event) -> None:
+        """Do at once what a key is bound to, before the next one is looked at.
+
+        Textual passes a key on and does it later: of `/q` in one read, `q` would come before the
+        line of the filter has the keys.
+        """
+        is_key = isinstance(event, events.Key) and not event.is_forwarded
+        if is_key and self.screen is self.window and not isinstance(self.focused, Input):
+            assert isinstance(event, events.Key)
+            if await self._check_bindings(event.key):
+                return
+        await super().on_event(event)
+
     # --- what a source says
 
     def on_hello(self, hello: Hello) -> None:
@@ -341,8 +356,7 @@ class ConsoleApp(App[None]):
         """Change the colours."""
         names = list(PALETTES)
         here = names.index(self.theme) if self.theme in names else -1
-        self.theme = names[(here + 1) % len(names)]
-        self.window.draw()
+        self.dress(names[(here + 1) % len(names)])
         self.tell(f"theme {self.theme}")
 
     def action_nodes(self) -> None:
@@ -352,23 +366,8 @@ class ConsoleApp(App[None]):
             return
         self._converse(self._pick)
 
-    def open_row(self, part: Part, key: str) -> None:
-        """Show one row in full."""
-        picture = self.picture()
-        detail = part.detail(picture, key)
-        if detail is None:
-            self.tell(GONE)
-            return
-        if part.name == log.EVIDENCE_PART:
-            palette = picture.look.palette
-            styles = (palette.good, palette.bad)
-            self.show(EvidenceDialog(detail, self.copy, lambda: self._check_evidence(key), styles))
-        elif part.name in dag.VERTEX_PARTS:
-            vertex_dialogs.open_vertex(self, bytes.fromhex(key), detail)
-        else:
-            self.show(DetailDialog(detail, self.copy))
-
-    async def _check_evidence(self, id_: str) -> tuple[bool | None, str]:
+    async def verdict_of_evidence(self, id_: str) -> tuple[bool | None, str]:
+        """Return whether a piece of evidence proves what it says. Raises: RequestFailed."""
         if self.player is not None or self._place is None:
             raise RequestFailed(RECORDED.format(id=id_[: log.ID_SHORT]))
         return await check(self._place, id_)
@@ -480,6 +479,7 @@ class ConsoleApp(App[None]):
 
     def tell(self, text: str, *, bad: bool = False) -> None:
         """Show a sentence for a while."""
+        self.clear_notifications()  # a key that is held down must not cover the screen
         severity: SeverityLevel = "error" if bad else "information"
         self.notify(text, severity=severity, timeout=TELL_S, markup=False)
 

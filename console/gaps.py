@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from console.units import moment
 
-SILENCE_MS: Final = 30_000  # a node's own history has a delta each 10 s, a console's each second
+SILENCE_MS: Final = 15_000  # a node's own history has a delta each 10 s, a console's each second
 LOST_MS: Final = 5_000  # before a fresh delta: whoever recorded had lost the node
 
 

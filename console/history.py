@@ -45,6 +45,9 @@ async def fetch(socket: Path, file: Path, from_ms: int | None, software: str) ->
         _remove(file)
         words = getattr(error, "strerror", None) or str(error) or "the node says nothing"
         raise NoHistory(f"{socket}: {words}") from None
+    except BaseException:  # interrupted: half a history would be in the way of the next try
+        _remove(file)
+        raise
 
 
 def _remove(file: Path) -> None:

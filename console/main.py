@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -122,6 +123,7 @@ def history(sockets: Sequence[Path], config: Path | None, hours: float | None, f
     """Write the history that a node keeps of itself into FILE, for `replay`."""
     if hours is not None and math.isnan(hours):
         raise click.UsageError("--hours nan: expected a number from 0.001 to 87600")
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         places = places_of(sockets, config, None, os.environ)
         if len(places) != 1:
@@ -132,6 +134,8 @@ def history(sockets: Sequence[Path], config: Path | None, hours: float | None, f
         raise click.UsageError(str(problem)) from None
     except NoHistory as problem:
         raise click.ClickException(str(problem)) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
     click.echo(f"wrote {file}, {size(written)}; look through it with: creto-console replay {file}")
 
 
@@ -161,6 +165,15 @@ def _refuse_misplaced(context: click.Context, subcommand: str) -> None:
         for parameter in context.command.params
         if context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
     ]
+    command = (
+        context.command.commands[subcommand] if isinstance(context.command, click.Group) else None
+    )
+    taken = {
+        option for parameter in (command.params if command else ()) for option in parameter.opts
+    }
+    foreign = [option for option in given if option not in taken]
+    if foreign:
+        raise click.UsageError(f"{', '.join(foreign)} means nothing to {subcommand!r}")
     if given:
         raise click.UsageError(f"put {', '.join(given)} after {subcommand!r}, not before it")
 

@@ -14,6 +14,7 @@ from textual.widgets import ContentSwitcher, Input, Static
 from console.exports import Record
 from console.filters import EVERYTHING, BadFilter, parse_filter
 from console.look import Palette
+from console.opening import open_row
 from console.picture import Part, Picture, Plan, shortened
 from console.rows import Sorting, Tone
 from console.screens.dag import DAG
@@ -245,7 +246,7 @@ class MainScreen(Screen[None]):
         line = self.query_one("#filter", Input)
         line.display = True
         line.value = table.filter.text
-        line.focus()
+        self.set_focus(line)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is typed."""
@@ -291,10 +292,18 @@ class MainScreen(Screen[None]):
         self.draw()
 
     def on_table_opened(self, event: Table.Opened) -> None:
-        """Open a row."""
-        part = self.part
-        if part is not None:
-            self.app.open_row(part, event.key)
+        """Open a row.
+
+        When a key for another screen came in one read with Enter, the table before still had the
+        keys: Enter was meant for the one that is shown.
+        """
+        part, table = self.part, self.table
+        if part is None or table is None:
+            return
+        if event.table is table:
+            open_row(self.app, part, event.key)
+        else:
+            table.action_open()
 
     def forget(self) -> None:
         """Put every cursor where it began: what is shown next is another node."""
@@ -334,10 +343,10 @@ class MainScreen(Screen[None]):
     def _focus(self) -> None:
         table = self.table
         if table is None:
-            self.query_one("#overview").focus()
+            self.set_focus(self.query_one("#overview"))
             return
         self.query_one("#tables", ContentSwitcher).current = table.id
-        table.focus()
+        self.set_focus(table)
 
     def _close_filter(self) -> None:
         self.query_one("#filter", Input).display = False

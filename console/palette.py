@@ -37,7 +37,13 @@ def commands_of(app: "ConsoleApp") -> Iterator[SystemCommand]:
     )
     if len(app.options.places) > 1:
         yield SystemCommand("Nodes", "Attach to another node", app.action_nodes)
+    yield SystemCommand("Filter", "Show only rows that match", app.window.action_filter)
+    yield SystemCommand("Sort", "By the next column", app.window.action_sort)
     if not app.why_not_writing():
+        yield SystemCommand("Ban", "The validator under the cursor", app.action_ban)
+        yield SystemCommand(
+            "Take a ban back", "Of the validator under the cursor", app.action_unban
+        )
         yield SystemCommand("Log level", "From which level on it logs", app.action_log_level)
         yield SystemCommand("Step down", "Let another validator lead", app.action_step_down)
         yield SystemCommand("Stop the node", "As SIGTERM does", app.action_stop_node)

@@ -40,9 +40,9 @@ class Picture:
 
 def verdict_on(model: Model, now_ms: int, contact: Contact, silence_ms: float) -> Verdict:
     """Return the verdict as far as the connection, or the recording, lets one judge."""
-    verdict = verdict_of(model, now_ms)
     if not is_stale(contact, silence_ms):
-        return verdict
+        return verdict_of(model, now_ms)
+    verdict = verdict_of(model, model.at_ms)  # what waited when it was heard last has not waited on
     advice = GAP_ADVICE if contact.link is Link.RECORDING else AGED_ADVICE
     return aged(verdict, why_stale(contact, silence_ms), advice)
 

@@ -41,8 +41,8 @@ class Table(Widget, can_focus=True):
     class Opened(Message):
         """Enter or a second click on a row."""
 
-        def __init__(self, key: str) -> None:
-            self.key = key
+        def __init__(self, table: "Table", key: str) -> None:
+            self.table, self.key = table, key
             super().__init__()
 
     def __init__(self, look: Look) -> None:
@@ -160,7 +160,7 @@ class Table(Widget, can_focus=True):
     def action_open(self) -> None:
         """Tell whoever owns the table that the row is wanted."""
         if self.current is not None:
-            self.post_message(self.Opened(self.current.key))
+            self.post_message(self.Opened(self, self.current.key))
         elif self.gone:
             self.notify(GONE, markup=False)
 

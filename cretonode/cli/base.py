@@ -118,7 +118,8 @@ def _advice(error: BaseException) -> str:
     if isinstance(error, CorruptionError):
         return (
             "what this node lacks it can fetch from the others: move the database away, leave the "
-            "journal where it is, look after the disk, start again; one node at a time "
+            "journal where it is, look after the disk, start again, or `cretonode recover apply` "
+            "first where the network has been recovered; one node at a time "
             "(docs/storage.md, section 9)"
         )
     if isinstance(error, StorageError) and os.strerror(errno.ENOSPC) in str(error):

@@ -185,9 +185,12 @@ def verdict_on(
 
 
 def read_evidence(path: Path) -> Evidence:
-    """Return the evidence in an exported file. Raises: ConfigError, OSError."""
-    with path.open("rb") as file:
-        data = file.read(FILE_BYTES_MAX + 1)
+    """Return the evidence in an exported file. Raises: ConfigError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     if len(data) > FILE_BYTES_MAX:
         raise ConfigError(f"{path} has over {FILE_BYTES_MAX} bytes: it is no exported evidence")
     try:

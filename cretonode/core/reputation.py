@@ -175,6 +175,10 @@ class Reputation:
         if validator == self.me:
             raise ClientError("a node cannot ban itself: stop it instead")
         banned = self.banned(now_ms)
+        if not self.faults:
+            raise ClientError(
+                f"{self.size} validators survive none that does not take part: nobody can be banned"
+            )
         if validator not in banned and len(banned) >= self.faults:
             held = ", ".join(str(v) for v in sorted(banned)) or "none"
             raise ClientError(

@@ -130,6 +130,7 @@ class PeerLink:
         self._refused = False  # the last failure was about keys or a ban
         self._key_in_use = False  # that another process has ours, said the last failure
         self._last_error = ""
+        self._heard_s = 0.0  # when the last connection that ended had been heard
         self._refusal_log = Seldom(interval_s=REFUSAL_LOG_S)
 
     def status(self) -> PeerStatus:
@@ -305,6 +306,7 @@ class PeerLink:
         try:
             await self._read_forever(connection)
         except PeerError as error:
+            self._heard_s = trio.current_time() - connection.silence_ms / 1000
             connection.close(str(error), code=CloseCode.MALFORMED, kind=CloseKind.MALFORMED)
             if trio.current_time() - began_s >= self._settings.healthy_ms / 1000:
                 self._failures = 0
@@ -335,8 +337,10 @@ class PeerLink:
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
-        timed_out = isinstance(error, trio.TooSlowError)
-        self._last_error = "did not answer in time" if timed_out else str(error)
+        if not isinstance(error, trio.TooSlowError):
+            self._last_error = str(error)
+        elif not self._last_error:  # why it went says more than that it is away
+            self._last_error = "did not answer in time"
         self._refused = isinstance(error, BadSignature | TurnedAway)
         self._key_in_use = isinstance(error, KeyInUse)
         if self._refused and self._refusal_log.allows(self._last_error, now_s=trio.current_time()):
@@ -360,5 +364,6 @@ class PeerLink:
     def _enter(self, state: PeerState) -> None:
         if state is not self._state:
             if not {state, self._state} <= MISSING:
-                self._since_s = trio.current_time()
+                lost = self._state is PeerState.CONNECTED and state in MISSING
+                self._since_s = self._heard_s if lost else trio.current_time()
             self._state = state

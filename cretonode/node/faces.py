@@ -82,7 +82,7 @@ async def _serve_operator(
     )
     steering = Steering(
         replica=driver.replica,
-        links=driver.links,
+        audible=service.audible,
         put_own=driver.inbox.put_own,
         names=driver.chronicle.names,
         log_level=config.node.log_level,

@@ -46,6 +46,7 @@ from cretonode.storage.schema import Slot
 from cretonode.storage.store import Store
 
 READ_THREADS: Final = 4
+SILENT_MS: Final = 1_000  # keep-alives come eight times a second
 
 Answer = TypeVar("Answer")
 
@@ -238,6 +239,15 @@ class Service:
             + _too_many(committee, len(lost))
         )
 
+    def audible(self) -> list[ValidatorIndex]:
+        """Return who is connected and was heard in the last second: who else may vote soon."""
+        heard = {
+            self.genesis.index_of(status.peer)
+            for status in self.peer_links.status()
+            if status.silence_ms is not None and status.silence_ms <= SILENT_MS
+        }
+        return [peer for peer in self.links.connected() if peer in heard]
+
     def standstill(self) -> str:
         """Return why nothing becomes final though it should; empty while it does."""
         return standstill(self.replica, self.genesis.names, self.clock.now_ms())
@@ -338,7 +348,7 @@ class Service:
         """See `operator.commands.OperatorSource`."""
         index = self.judged.index_of(validator)
         committee = self.replica.state.committee
-        left = 1 + len([peer for peer in self.links.connected() if peer != index])
+        left = 1 + len([peer for peer in self.audible() if peer != index])
         effect = self.judgement.add(index, reason=reason, lasts_ms=lasts_ms, dry_run=dry_run)
         return (
             f"{effect}; this leaves {left} of {committee.size} connected here: "

@@ -13,8 +13,7 @@ import structlog
 from cretonode.core.events import Event, StepDown
 from cretonode.core.replica import Replica
 from cretonode.errors import ClientError
-from cretonode.identifiers import View
-from cretonode.node.links import Links
+from cretonode.identifiers import ValidatorIndex, View
 from cretonode.observability.logs import LEVELS, configure
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
@@ -30,7 +29,7 @@ class Steering:
     """The levers. Reading what would happen changes nothing."""
 
     replica: Replica
-    links: Links
+    audible: Callable[[], Sequence[ValidatorIndex]]  # who is connected and was heard just now
     put_own: Callable[[Event], None]  # into the replica's inbox
     names: Sequence[str]
     log_level: str
@@ -65,7 +64,7 @@ class Steering:
         effect = (
             f"{self.names[state.me]} gives view {state.view} up; {self.names[follower]} follows"
         )
-        if follower not in self.links.connected():
+        if follower not in self.audible():
             effect += ", which is not connected: the one after it leads once the others see that"
         if not dry_run:
             log.warning("step_down_asked", view=state.view)
@@ -77,7 +76,7 @@ class Steering:
         if self.stopping:
             raise ClientError("it is stopping already")
         committee = self.replica.state.committee
-        left = len(self.links.connected())
+        left = len(self.audible())
         effect = (
             f"{self.names[self.replica.state.me]} stops; this leaves {left} of {committee.size} "
             f"connected, as far as it sees: {outlook(left, committee.quorum)}"

@@ -89,5 +89,7 @@ def check_owner(birth: Birth, identity: Identity, incarnation: Incarnation, *, n
         raise JournalForeign(f"{name} {other}")
     if birth.incarnation != incarnation:
         raise JournalForeign(
-            f"{name} is of incarnation {birth.incarnation}; this node is in {incarnation}"
+            f"{name} is of incarnation {birth.incarnation}; the database is in {incarnation}: one "
+            "of them was lost or is an old copy. Run `cretonode recover apply` with the recovery "
+            "file of another node (docs/recover.md)"
         )

@@ -2,6 +2,10 @@
 
 import asyncio
 import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,8 @@ from cretonode.operator.protocol import HISTORY, Request, Response, encode_messa
 from cretonode.operator.protocol_recording import HistoryPiece, history_value, recording_frame
 from tests.console import examples
 from tests.console.scripted_node import ScriptedNode, listening, refuses, says
+
+RUN = "from console.main import command; command()"
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -55,6 +61,9 @@ def test_options_before_a_subcommand_are_not_ignored(tmp_path: Path) -> None:
     code, text = run("--socket", tmp_path / "x.sock", "history", tmp_path / "out.creto")
     assert code == 2
     assert "put --socket after 'history'" in text
+    code, text = run("--write", "replay", tmp_path / "out.creto")
+    assert code == 2
+    assert "--write means nothing to 'replay'" in text
 
 
 @pytest.mark.parametrize(
@@ -110,6 +119,21 @@ def test_hours_that_are_none_are_refused(tmp_path: Path, hours: str) -> None:
     )
     assert code == 2
     assert "--hours" in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_history_leaves_no_file(tmp_path: Path, number: signal.Signals) -> None:
+    """The node hangs: it takes the connection and says nothing."""
+    with socket.socket(socket.AF_UNIX) as node:
+        node.bind(str(tmp_path / "x.sock"))
+        node.listen()
+        words = ["history", "--socket", str(tmp_path / "x.sock"), str(tmp_path / "out.creto")]
+        process = subprocess.Popen([sys.executable, "-c", RUN, *words])
+        connection, _ = node.accept()
+        process.send_signal(number)
+        assert process.wait(30) != 0
+        connection.close()
+    assert not (tmp_path / "out.creto").exists()
 
 
 def test_without_a_history_no_file_is_left(tmp_path: Path) -> None:

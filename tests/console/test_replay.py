@@ -222,7 +222,7 @@ SAID = "2026-11-23 00:00:"
 @pytest.mark.parametrize(
     ("deltas", "words"),
     [
-        ((told(0, 99), told(10), told(39)), None),
+        ((told(0, 99), told(10), told(24)), None),
         ((told(0, 99), told(10), told(10.5, 109.5)), None),
         ((told(0, 99), told(9.9), ended(10), told(40, 15)),
          f"not running from {SAID}10 to 00:00:25 UTC: it was stopped"),

@@ -1,9 +1,13 @@
 """What a node says of itself: whether a quorum can vote. SPEC C10."""
 
+from dataclasses import dataclass
+from typing import cast
+
 import pytest
 
 from cretonode.errors import NotReady
-from cretonode.identifiers import ValidatorIndex
+from cretonode.identifiers import NodeId, ValidatorIndex
+from cretonode.network.peers import Peers
 from tests.node.test_old_view import make_driver
 from tests.node.test_watcher import source_of
 
@@ -43,3 +47,27 @@ async def test_one_that_lost_its_journal_beside_one_that_is_missing_is_told_with
         "2 of 4 validators can vote, 3 are needed; lost their vote journals: node-2; missing: "
         "node-3"
     )
+
+
+async def test_who_is_connected_and_silent_does_not_count_in_what_a_ban_would_leave() -> None:
+    """The operator decides by that sentence: a peer that hangs will not vote."""
+    driver = make_driver(0)
+    service = source_of(driver).service
+    for channel in driver.links.channels.values():
+        channel.greeted = True
+    node_ids = [validator.public_key.node_id for validator in service.genesis.validators]
+
+    @dataclass
+    class Status:
+        peer: NodeId
+        silence_ms: float | None
+
+    class Doors:
+        def status(self) -> list[Status]:
+            silence_ms = (20.0, 1_001.0, 999.0)
+            return [Status(*each) for each in zip(node_ids[1:], silence_ms, strict=True)]
+
+    service.peer_links = cast("Peers", Doors())
+    assert service.audible() == [1, 3]
+    told = service.ban_add("one", reason="hangs", lasts_ms=None, dry_run=True)
+    assert "this leaves 2 of 4 connected here: finality will stop" in told

@@ -1,7 +1,6 @@
 """Source of every claim: docs/operator-socket.md, section 5."""
 
 from collections.abc import Generator
-from typing import cast
 
 import pytest
 import structlog
@@ -9,21 +8,10 @@ import structlog
 from cretonode.core.events import Event, StepDown
 from cretonode.errors import ClientError
 from cretonode.identifiers import ValidatorIndex
-from cretonode.node.links import Links
 from cretonode.node.steering import Steering, outlook
 from tests.core.replicas import alone, make_replica
 
 NAMES = ("zero", "one", "two", "three")
-
-
-class Connected:
-    """What `Steering` asks of the links."""
-
-    def __init__(self, *peers: int) -> None:
-        self._peers = [ValidatorIndex(peer) for peer in peers]
-
-    def connected(self) -> list[ValidatorIndex]:
-        return self._peers
 
 
 def steering(
@@ -34,7 +22,7 @@ def steering(
     return (
         Steering(
             replica=make_replica(me=me).replica,
-            links=cast("Links", Connected(*peers)),
+            audible=lambda: [ValidatorIndex(peer) for peer in peers],
             put_own=put.append,
             names=NAMES,
             log_level="info",

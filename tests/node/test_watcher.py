@@ -132,7 +132,7 @@ def source_of(driver: Driver) -> WatchSource:
     )
     steering = Steering(
         replica=driver.replica,
-        links=driver.links,
+        audible=driver.links.connected,
         put_own=driver.inbox.put_own,
         names=[v.name for v in names.validators],
         log_level="info",

@@ -194,7 +194,7 @@ def test_a_creation_that_was_cut_short_can_be_repeated() -> None:
             0,
             "belongs to node",
         ),
-        (IDENTITY, 1, "of incarnation 0; this node is in 1"),
+        (IDENTITY, 1, "of incarnation 0; the database is in 1.*cretonode recover apply"),
     ],
     ids=["another chain", "another genesis", "another node", "another incarnation"],
 )
