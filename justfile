@@ -89,7 +89,7 @@ console *arguments: _env
 console-recording: _env
     {{python}} -m tests.console.record
 
-# Write the kept text of every screen anew; review the difference like code
+# Write the kept text and picture of every screen anew; review the difference like code
 console-snapshots: _env
     {{python}} -m tests.console.snapshots
 

@@ -24,6 +24,7 @@ from chaos.liars import liar
 from chaos.options import Options, parse, usage
 from chaos.outage import outage
 from chaos.rounds import rounds
+from chaos.seen import seen
 from chaos.stage import Run
 from chaos.watch import Overdue
 from cretonode.cli.base import EXIT_CONFIG, EXIT_FAILED, leaves_of
@@ -40,6 +41,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Run], Awaitable[None]]]] = {
     "equivocation": equivocation,
     "flood": flood,
     "outage": outage,
+    "seen": seen,
 }
 PLAIN_WIDTH: Final = 120
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -55,6 +55,10 @@ OWN: Final[Mapping[str, Mapping[str, Number]]] = {
         "warm": Number(3, 0.5, 600),  # seconds of load before each
         "gap": Number(8, 6, 600),  # seconds without a quorum
     },
+    "seen": {
+        "repeat": Number(5, 1, 1_000, whole=True),
+        "wait": Number(3, 0.5, 600),  # seconds of load before the first kill, at most
+    },
     "flood": {
         "warm": Number(60, 1, 3_600),  # seconds of flood before memory counts
         "seconds": Number(300, 5, 86_400),  # of flood after that
