@@ -19,12 +19,10 @@ from chaos.liar_process import FRAMES, open_liar
 from chaos.liars import STALL_S_MIN, judge
 from chaos.order import Order
 from chaos.stage import Run, Stage, open_stage
-from chaos.watch import until
 from cretonode.cli.cluster import NodeProcess
 
 GROWTH_MIB_MAX: Final = 64.0
 SAMPLE_S: Final = 1.0
-WINDOW_S: Final = 600.0  # until as many sequences are final as the dedup window holds
 ACTS_PER_S_MIN: Final = 0.1  # a message with 1 MiB to each takes its time
 FIRST_SAMPLES: Final = 5  # whose mean is where the growth is counted from
 
@@ -88,18 +86,6 @@ async def flood(run: Run) -> None:
         }
 
 
-async def _fill_window(stage: Stage, sequences: int) -> None:
-    """Return when the dedup window holds what it will: a flood of valid vertices fills it.
-
-    Its table has its last size when as much has been taken out of it as is in it: two windows.
-    """
-    await until(
-        lambda: min(map(stage.watch.final, stage.nodes)) > sequences,
-        limit_s=WINDOW_S,
-        what=f"{sequences} final sequences, so that the dedup window is full",
-    )
-
-
 async def _play(run: Run, name: str) -> tuple[Memory, Stage, float, int]:
     numbers = run.options.numbers
     files = run.make_network()
@@ -114,7 +100,6 @@ async def _play(run: Run, name: str) -> tuple[Memory, Stage, float, int]:
     ):
         await liar.begin()
         await trio.sleep(numbers["warm"])
-        await _fill_window(stage, 2 * run.options.whole("dedup"))
         memory, before = Memory(stage.nodes), liar.acts()
         began_s = trio.current_time()
         with trio.move_on_after(numbers["seconds"]):

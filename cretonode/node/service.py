@@ -216,8 +216,9 @@ class Service:
         """Return which validators lack and how many are needed; empty with a quorum. SPEC C10."""
         state = self.replica.state
         committee = state.committee
-        connected = 1 + len(self.links.connected())
-        amnesiacs = [peer for peer in self.links.connected() if state.is_amnesiac(peer)]
+        peers = self.links.connected()
+        connected = 1 + len(peers)
+        amnesiacs = [peer for peer in peers if state.is_amnesiac(peer)]
         able = connected - len(amnesiacs) - state.amnesiac
         if able >= committee.quorum:
             return ""

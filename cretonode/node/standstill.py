@@ -56,7 +56,7 @@ def _base_lacking(replica: Replica) -> str:
 def clocks_off(replica: Replica, names: Sequence[str], now_ms: int) -> str:
     """Return whose clocks were too far from this node's for a vote; empty: nobody's."""
     found = [
-        f"{names[leader]}'s clock is {away(seen.ahead_ms)} this node's"
+        f"{names[leader]}'s clock is {_away(seen.ahead_ms)} this node's"
         for leader, seen in sorted(replica.ordering.untimely.items())
         if now_ms - seen.at_ms < CLOCKS_MS
     ]
@@ -68,6 +68,6 @@ def clocks_off(replica: Replica, names: Sequence[str], now_ms: int) -> str:
     )
 
 
-def away(ahead_ms: int) -> str:
+def _away(ahead_ms: int) -> str:
     """Return a difference of clocks in words."""
     return f"{abs(ahead_ms) / 1000:.1f} s {'ahead of' if ahead_ms > 0 else 'behind'}"
