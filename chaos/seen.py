@@ -3,15 +3,13 @@
 The real `creto-console` in a terminal, attached to node 0, which stays up, under load.
 """
 
-import os
 from collections.abc import Callable
 from statistics import median
-from typing import Final, Never
+from typing import Final
 
-import pyte
 import trio
 
-from bench.terminal import READ_BYTES, in_terminal
+from bench.terminal import Drawing, in_terminal
 from chaos.evidence import read_log
 from chaos.kill import load_figures
 from chaos.order import Order
@@ -25,35 +23,13 @@ GIVE_UP_S: Final = 60.0
 COLUMNS, LINES = 120, 40
 
 
-class Screen:
-    """What the console shows, as a terminal draws it."""
-
-    def __init__(self, terminal: int) -> None:
-        self._terminal = terminal
-        self._screen = pyte.Screen(COLUMNS, LINES)
-        self._stream = pyte.ByteStream(self._screen)
-        self._changed = trio.Event()
-
-    async def read_forever(self) -> Never:
-        """Draw what comes. Raises: OSError, when the console ends."""
-        while True:
-            await trio.lowlevel.wait_readable(self._terminal)
-            self._stream.feed(os.read(self._terminal, READ_BYTES))
-            self._changed.set()
-            self._changed = trio.Event()
-
-    @property
-    def verdict(self) -> str:
-        """The first line."""
-        return self._screen.display[0].strip()
-
-    async def until(self, condition: Callable[[str], bool], what: str) -> float:
-        """Return when the verdict is as wanted, by trio's clock. Raises: Overdue."""
-        with trio.move_on_after(GIVE_UP_S):
-            while not condition(self.verdict):
-                await self._changed.wait()
-            return trio.current_time()
-        raise Overdue(f"{what}: not in {GIVE_UP_S:.0f} s; the console says: {self.verdict}")
+async def _until(drawing: Drawing, condition: Callable[[str], bool], what: str) -> float:
+    """Return when the first line is as wanted, by trio's clock. Raises: Overdue."""
+    with trio.move_on_after(GIVE_UP_S):
+        while not condition(drawing.lines[0].strip()):
+            await drawing.wait_changed()
+        return trio.current_time()
+    raise Overdue(f"{what}: not in {GIVE_UP_S:.0f} s; the console says: {drawing.lines[0].strip()}")
 
 
 async def seen(run: Run) -> None:
@@ -66,10 +42,10 @@ async def seen(run: Run) -> None:
         socket = files[0].operator_socket
         with in_terminal("--socket", socket, columns=COLUMNS, lines=LINES) as (_, terminal):
             async with trio.open_nursery() as nursery:
-                screen = Screen(terminal)
-                nursery.start_soon(screen.read_forever)
+                drawing = Drawing(terminal, columns=COLUMNS, lines=LINES)
+                nursery.start_soon(drawing.read_forever)
                 for number in range(1, run.options.whole("repeat") + 1):
-                    found = await _one(run, stage, screen)
+                    found = await _one(run, stage, drawing)
                     one_s.append(found[0])
                     many_s.append(found[-1])
                     run.say(
@@ -95,9 +71,9 @@ async def seen(run: Run) -> None:
     }
 
 
-async def _one(run: Run, stage: Stage, screen: Screen) -> list[float]:
+async def _one(run: Run, stage: Stage, drawing: Drawing) -> list[float]:
     """Kill nodes until a quorum lacks, bring them back; return how long each went unseen."""
-    await screen.until(lambda verdict: verdict.startswith("LIVE"), "LIVE")
+    await _until(drawing, lambda verdict: verdict.startswith("LIVE"), "LIVE")
     await trio.sleep(run.chance.uniform(0.5, run.options.numbers["wait"]))
     size = len(stage.nodes)
     spare = size - quorum_of(size)
@@ -113,7 +89,7 @@ async def _one(run: Run, stage: Stage, screen: Screen) -> list[float]:
 
         killed = await stage.kill(node)
         what = f"{standing} that names {', '.join(names)}"
-        found.append(await screen.until(is_seen, what) - killed.at_s)
+        found.append(await _until(drawing, is_seen, what) - killed.at_s)
     for node in gone:
         await stage.bring_back(node)
     return found

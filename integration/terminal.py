@@ -8,10 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
-import pyte
 import trio
 
-from bench.terminal import END_S, READ_BYTES, in_terminal
+from bench.terminal import END_S, Drawing, in_terminal
 from integration.conftest import SETTLE_S
 
 KEYS = {"Enter": "\r", "Esc": "\x1b", "Tab": "\t", "Down": "\x1b[B"}
@@ -59,31 +58,12 @@ class BareTerminal(Terminal):
     def __init__(self, process: subprocess.Popen[bytes], fd: int, columns: int, lines: int) -> None:
         self.process = process
         self._fd = fd
-        self._drawn = bytearray()
-        self._screen = pyte.Screen(columns, lines)
-        self._stream = pyte.ByteStream(self._screen)
-        self._changed = trio.Event()
-
-    async def read_forever(self) -> None:
-        """Keep the screen as the program draws it, until it ends."""
-        while True:
-            await trio.lowlevel.wait_readable(self._fd)
-            try:
-                data = os.read(self._fd, READ_BYTES)
-            except OSError:  # how Linux says that the other end is closed
-                data = b""
-            if data:
-                self._stream.feed(data)
-                self._drawn += data
-            self._changed.set()
-            self._changed = trio.Event()
-            if not data:
-                return
+        self.drawing = Drawing(fd, columns=columns, lines=lines)
 
     @property
     def text(self) -> str:
         """What is on the screen."""
-        return "\n".join(line.rstrip() for line in self._screen.display)
+        return "\n".join(self.drawing.lines)
 
     @property
     def settings(self) -> list[object]:
@@ -94,7 +74,7 @@ class BareTerminal(Terminal):
     def modes(self) -> set[int]:
         """The private modes that the program has switched on and not off: mouse, second screen."""
         on = set[int]()
-        for numbers, switch in MODES.findall(self._drawn):
+        for numbers, switch in MODES.findall(self.drawing.drawn):
             for number in map(int, numbers.split(b";")):
                 (on.add if switch == b"h" else on.discard)(number)
         return on
@@ -107,7 +87,7 @@ class BareTerminal(Terminal):
 
     async def wait_changed(self) -> None:
         """Return when the program has drawn something."""
-        await self._changed.wait()
+        await self.drawing.wait_changed()
 
     async def wait_ended(self) -> int:
         """Return the exit code of the program."""
@@ -123,6 +103,6 @@ async def open_console(
     with in_terminal(*arguments, columns=columns, lines=lines) as (process, fd):
         async with trio.open_nursery() as nursery:
             terminal = BareTerminal(process, fd, columns, lines)
-            nursery.start_soon(terminal.read_forever)
+            nursery.start_soon(terminal.drawing.read_forever)
             yield terminal
             nursery.cancel_scope.cancel()
