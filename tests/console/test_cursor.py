@@ -9,9 +9,9 @@ from console.table import GONE, Table
 from cretonode.operator.protocol import BAN_REMOVE
 from cretonode.operator.protocol_deltas import NOTHING, Changes, delta_of
 from tests.console import examples
+from tests.console.attaching import attached
 from tests.console.pilots import Played, screen_text
 from tests.console.scripted_node import ScriptedNode, says
-from tests.console.test_live import attached
 
 RTT = 3  # the column
 
