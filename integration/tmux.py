@@ -29,6 +29,16 @@ class Tmux(Terminal):
 
     def __init__(self, place: Path) -> None:
         self._call = ["tmux", "-S", str(place / "tmux.sock"), "-f", str(place / "tmux.conf")]
+        self._code = place / "exit.code"
+
+    def recording_code(self, command: str) -> str:
+        """Return the same for a shell, with its exit code kept in a file, which appears whole.
+
+        Of tmux one cannot ask it: version 3.3a may miss that its child has ended, and then
+        `pane_dead_status` stays empty for good.
+        """
+        kept = shlex.quote(str(self._code))
+        return f"{command}; echo $? > {kept}.new; mv {kept}.new {kept}"
 
     def run(self, *arguments: str) -> str:
         """Give tmux a command; return what it prints."""
@@ -62,9 +72,9 @@ class Tmux(Terminal):
     async def wait_ended(self) -> int:
         """Return the exit code of the program."""
         with trio.fail_after(END_S):
-            while not (status := self.run("display-message", "-p", "#{pane_dead_status}").strip()):
+            while not self._code.exists():
                 await self.wait_changed()
-        return int(status)
+        return int(self._code.read_text())
 
 
 @asynccontextmanager
@@ -76,7 +86,7 @@ async def open_in_tmux(
     tmux = Tmux(place)
     command = shlex.join([*CONSOLE, *map(str, arguments)])
     size = ("-x", str(columns), "-y", str(lines))
-    tmux.run("new-session", "-d", *size, f"exec {command}")
+    tmux.run("new-session", "-d", *size, tmux.recording_code(command))
     try:
         yield tmux
     finally:
