@@ -10,7 +10,8 @@ from typing import TypeVar
 import trio
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA87PrivateKey
 
-from cretonode.cli.layout import GENESIS_FILE, LOOPBACK, NodeFiles
+from cretonode.cli.layout import GENESIS_FILE, NodeFiles
+from cretonode.cli.ports import LOOPBACK
 from cretonode.config.genesis import Genesis, read
 from cretonode.core.messages import Statement
 from cretonode.core.statements import statement_of

@@ -17,8 +17,9 @@ import trio
 
 from bench.throughput import metric
 from cretonode.cli.cluster import Cluster, NodeProcess, open_cluster
-from cretonode.cli.layout import GENESIS_FILE, LOOPBACK, NodeFiles, make_testnet
+from cretonode.cli.layout import GENESIS_FILE, NodeFiles, make_testnet
 from cretonode.cli.making import make_node
+from cretonode.cli.ports import LOOPBACK
 from cretonode.client import AsyncClient, RetryPolicy, Unreachable
 from cretonode.config import genesis
 from cretonode.config.addresses import Address

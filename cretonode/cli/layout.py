@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cretonode.cli.making import make_node
+from cretonode.cli.ports import LOOPBACK, free_ports
 from cretonode.config.addresses import Address
 from cretonode.config.genesis import Genesis, Validator
 from cretonode.config.load import load
@@ -22,7 +22,6 @@ from cretonode.crypto.signatures import ED25519_PUBLIC_BYTES, CryptoMode, Public
 from cretonode.errors import ConfigError
 from cretonode.identifiers import ChainId
 
-LOOPBACK: Final = "127.0.0.1"
 GENESIS_FILE: Final = "genesis.json"
 CONFIG_FILE: Final = "node.toml"
 
@@ -75,7 +74,7 @@ def make_testnet(
     """
     directory = _resolved(directory)
     _check_vacant(directory)
-    ports = _free_ports(size) if base_port is None else _numbered_ports(size, base_port)
+    ports = _ports(size, base_port)
     nodes = [
         NodeFiles(
             name=f"node{i}",
@@ -218,20 +217,8 @@ def _node_toml(node: NodeFiles, profile: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _numbered_ports(size: int, base: int) -> list[tuple[int, int, int]]:
-    return [(base + 10 * i + 1, base + 10 * i + 2, base + 10 * i + 3) for i in range(size)]
-
-
-def _free_ports(size: int) -> list[tuple[int, int, int]]:
-    """Return ports that are free now, for UDP and TCP alike."""
-    held: list[socket.socket] = []
-    try:
-        while len(held) < 3 * size:
-            tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            tcp.bind((LOOPBACK, 0))
-            held.append(tcp)
-        ports = [each.getsockname()[1] for each in held]
-    finally:
-        for each in held:
-            each.close()
-    return [(ports[3 * i], ports[3 * i + 1], ports[3 * i + 2]) for i in range(size)]
+def _ports(size: int, base: int | None) -> list[tuple[int, int, int]]:
+    if base is not None:
+        return [(base + 10 * i + 1, base + 10 * i + 2, base + 10 * i + 3) for i in range(size)]
+    free = free_ports(3 * size)
+    return [(free[3 * i], free[3 * i + 1], free[3 * i + 2]) for i in range(size)]
