@@ -3,7 +3,8 @@
 `mutations=yes` searches, for every planted bug, the lowest seed that catches it; `only=two-bases`
 those whose names begin so. `twins=yes` plays two instances with one key: every plan of 4 views and
 10,000 of 8 (`views=`, `samples=`), or one again: `twins=2:15,3,0,5`. `disks=yes` plays seeds over
-the node's own storage with faulty disks. `workers=` processes share the work.
+the node's own storage with faulty disks. `first=` seed, `steps=` of a seed at least, and so many
+`workers=` processes share the work.
 """
 
 import sys
@@ -14,10 +15,13 @@ from multiprocessing import Pool
 from statistics import median
 from time import perf_counter
 
+from bench.arguments import HELP
+from cretonode.errors import ConfigError
 from tests.simulation import marks, real_world, twins
 from tests.simulation.byzantine import EVERY
 from tests.simulation.gate import CATCH_WITHIN, names_like, search_all
 from tests.simulation.mutations import MUTATIONS
+from tests.simulation.options import Options, parse
 from tests.simulation.scenario import (
     STEPS_MIN,
     VIEW_CHANGES_MIN,
@@ -27,44 +31,40 @@ from tests.simulation.scenario import (
     play,
 )
 
-SEEDS_OPTIONS = ("seeds", "first", "seed", "steps", "trace", "workers")
-OPTIONS = (*SEEDS_OPTIONS, "mutations", "only", "twins", "views", "samples", "disks")
 LONG = 1_000  # seeds from which on every behaviour must have acted and every mark have fired
 
 
 def main(arguments: Sequence[str]) -> int:
     """Return 0 when no seed shows a violation."""
-    options = dict(argument.partition("=")[::2] for argument in arguments)
-    unknown = options.keys() - set(OPTIONS)
-    if unknown:
-        allowed = " ".join(f"{option}=" for option in OPTIONS)
-        print(f"unknown: {', '.join(sorted(unknown))}; allowed: {allowed}")
+    if any(argument in HELP for argument in arguments):
+        print(__doc__)
+        return 0
+    try:
+        options = parse(arguments)
+        if options.twins:
+            return play_twins(options)
+    except ConfigError as error:
+        print(f"simulate: {error}", file=sys.stderr)
         return 2
-    workers = int(options.get("workers", "2"))
-    if options.get("mutations") == "yes":
-        return search_mutations(workers, options.get("only", ""))
-    if "twins" in options:
-        views, samples = int(options.get("views", "4")), int(options.get("samples", "10000"))
-        return play_twins(workers, options["twins"], views, samples)
-    if options.get("disks") == "yes":
-        return play_disks(workers, options)
-    steps = int(options.get("steps", STEPS_MIN))
-    if "seed" in options:
-        outcome = play_one(int(options["seed"]), steps=steps, traced=options.get("trace") == "yes")
+    if options.mutations:
+        return search_mutations(options.workers, options.only)
+    if options.disks:
+        return play_disks(options)
+    steps = options.steps
+    if options.is_one:
+        outcome = play_one(options.seeds[0], steps=steps, traced=options.traced)
         print("\n".join(outcome.trace))
         return report([outcome], outcome.cpu_s, steps=steps)
-    first = int(options.get("first", "0"))
-    seeds = range(first, first + int(options.get("seeds", "200")))
     began = perf_counter()
     outcomes: list[Outcome] = []
-    with Pool(workers) as pool:
-        for outcome in pool.imap_unordered(partial(play_one, steps=steps), seeds):
+    with Pool(options.workers) as pool:
+        for outcome in pool.imap_unordered(partial(play_one, steps=steps), options.seeds):
             outcomes.append(outcome)
             if outcome.violation:
                 print(f"seed {outcome.seed}: {outcome.violation}")
                 print(f"  again: {command_of(outcome.seed, steps)}", flush=True)
             if sys.stderr.isatty():
-                print(f"\r{len(outcomes)}/{len(seeds)} seeds", end="", file=sys.stderr)
+                print(f"\r{len(outcomes)}/{len(options.seeds)} seeds", end="", file=sys.stderr)
     return report(outcomes, perf_counter() - began, steps=steps)
 
 
@@ -94,16 +94,14 @@ def search_mutations(workers: int, only: str) -> int:
     return missed > 0
 
 
-def play_disks(workers: int, options: dict[str, str]) -> int:
+def play_disks(options: Options) -> int:
     """Play seeds over real journals and databases. Returns 0 when no seed shows a violation."""
-    steps = int(options.get("steps", real_world.STEPS_MIN))
-    first = int(options.get("seed", options.get("first", "0")))
-    count = 1 if "seed" in options else int(options.get("seeds", "20"))
-    play_seed = partial(real_world.play_real, steps=steps, traced=options.get("trace") == "yes")
+    steps = options.steps
+    play_seed = partial(real_world.play_real, steps=steps, traced=options.traced)
     outcomes: list[Outcome] = []
     acted: Counter[str] = Counter()
-    with Pool(workers) as pool:
-        for outcome, faults in pool.imap_unordered(play_seed, range(first, first + count)):
+    with Pool(options.workers) as pool:
+        for outcome, faults in pool.imap_unordered(play_seed, options.seeds):
             outcomes.append(outcome)
             acted += faults
             if outcome.trace:
@@ -123,8 +121,12 @@ def play_disks(workers: int, options: dict[str, str]) -> int:
     return bool(failed)
 
 
-def play_twins(workers: int, which: str, views: int, samples: int) -> int:
-    """Play one case, or all of so many views and a sample of twice as many. 0: no violation."""
+def play_twins(options: Options) -> int:
+    """Play one case, or all of so many views and a sample of twice as many. 0: no violation.
+
+    Raises: ConfigError.
+    """
+    which, views = options.twins, options.views
     if which != "yes":
         verdict = twins.verdict_of(twins.parse(which))
         print(f"twins {which}: {verdict or 'no violation'}")
@@ -132,10 +134,10 @@ def play_twins(workers: int, which: str, views: int, samples: int) -> int:
     failed = 0
     for name, cases in (
         (f"every plan of {views} views", list(twins.enumerated(views))),
-        (f"sample of {2 * views} views", list(twins.sampled(2 * views, samples, seed=0))),
+        (f"sample of {2 * views} views", list(twins.sampled(2 * views, options.samples, seed=0))),
     ):
         played: list[twins.Played] = []
-        with Pool(workers) as pool:
+        with Pool(options.workers) as pool:
             for case, one in zip(cases, pool.imap(twins.play, cases, chunksize=16), strict=True):
                 played.append(one)
                 if one.violation is not None:

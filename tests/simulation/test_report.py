@@ -2,11 +2,12 @@
 
 import pytest
 
-from tests.simulation import marks
+from tests.simulation import marks, real_world
 from tests.simulation.__main__ import LONG, command_of, main, report
 from tests.simulation.byzantine import EVERY
 from tests.simulation.gate import names_like
 from tests.simulation.mutations import MUTATIONS
+from tests.simulation.options import parse
 from tests.simulation.scenario import STEPS_MIN, VIEW_CHANGES_MIN, Outcome
 
 
@@ -52,6 +53,38 @@ def test_planted_bugs_are_chosen_by_how_their_names_begin(
     assert names_like("") == list(MUTATIONS)
     assert main(["mutations=yes", "only=two basis"]) == 2
     assert "no planted bug begins with 'two basis'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["seeds=0"], "seeds is '0'; expected 1 to 1000000, a whole number"),
+        (["seeds=many"], "seeds is 'many'; expected 1 to"),
+        (["seed=-1"], "seed is '-1'; expected 0 to"),
+        (["seed=3", "seeds=10"], "expected either"),
+        (["seeds=3", "seeds=4"], "seeds is given twice"),
+        (["workers=0"], "workers is '0'; expected 1 to 256"),
+        (["mutations=true"], "mutations is 'true'; expected yes or no"),
+        (["sedes=3"], "unknown: sedes; allowed: seeds, first, seed,"),
+        (["1000"], "'1000' is no key=value"),
+        (["twins=2"], "twins is '2'; expected yes, or a case like 2:15,3,0,5"),
+        (["twins=4:1"], "(0 to 3)"),
+        (["twins=0:16"], "(0 to 15)"),
+    ],
+)
+def test_what_cannot_be_played_is_named_with_what_is_allowed(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_is_not_said_depends_on_what_is_played() -> None:
+    plain, disks, one = parse([]), parse(["disks=yes"]), parse(["seed=7", "trace=yes"])
+    assert (plain.seeds, plain.steps) == (range(200), STEPS_MIN)
+    assert (disks.seeds, disks.steps) == (range(20), real_world.STEPS_MIN)
+    assert (one.seeds, one.is_one, one.traced) == (range(7, 8), True, True)
+    assert parse(["first=5", "seeds=2", "steps=9"]).seeds == range(5, 7)
 
 
 def outcome(seed: int, *, steps: int = STEPS_MIN, without: str = "") -> Outcome:

@@ -12,6 +12,7 @@ STALLED_MS, everybody goes on to the next split of the plan.
 
 import gc
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -34,6 +35,7 @@ from cretonode.core.messages import (
 )
 from cretonode.core.state import Timing
 from cretonode.crypto.hashing import hash_of
+from cretonode.errors import ConfigError
 from cretonode.identifiers import TransactionId, ValidatorIndex, View
 from tests.simulation.clockwork import START_MS
 from tests.simulation.nodes import Node
@@ -62,6 +64,7 @@ VOTES: Final = (PrePrepare, Prepare, Commit, ViewChange, NewView)
 # second twin. What is not there is on the other side.
 TOGETHER: Final = 8
 WHOLE: Final = 15
+CASE: Final = re.compile(r"([0-3]):((?:[0-9]|1[0-5])(?:,(?:[0-9]|1[0-5]))*)")
 APART: Final = tuple(range(8))
 QUORATE: Final = (*APART, 8, 11, 13, 14, WHOLE)  # a quorum hears each other on one side
 
@@ -79,9 +82,13 @@ class Case:
 
 
 def parse(text: str) -> Case:
-    """Return the case that is written as `text`."""
-    twin, splits = text.split(":")
-    return Case(int(twin), tuple(map(int, splits.split(","))))
+    """Return the case that is written as `text`. Raises: ConfigError."""
+    if not (parts := CASE.fullmatch(text)):
+        raise ConfigError(
+            f"twins is {text!r}; expected yes, or a case like 2:15,3,0,5: the validator that is "
+            f"played twice (0 to {SIZE - 1}), and a split for each view (0 to {WHOLE})"
+        )
+    return Case(int(parts[1]), tuple(map(int, parts[2].split(","))))
 
 
 def enumerated(views: int) -> Iterator[Case]:
