@@ -30,14 +30,19 @@ def lines(picture: Picture, _: int) -> list[Text]:
     ]
 
 
-def moved_by(picture: Picture, validator: int) -> str:
-    """Return the types of a validator's noted violations, the commonest first."""
+def moved_by(picture: Picture, each: ReputationSnapshot) -> str:
+    """Return the types of a validator's violations, the commonest first; of the rest the number.
+
+    The node shows the newest of all validators only, and counts more of each.
+    """
     types = Counter(
         violation.type.replace("_", " ")
         for violation in picture.model.known.violations or ()
-        if violation.validator == validator
+        if violation.validator == each.validator
     )
-    return ", ".join(f"{name} {times}" for name, times in types.most_common())
+    words = [f"{name} {times}" for name, times in types.most_common()]
+    older = each.violations - types.total()
+    return ", ".join([*words, f"older {older}"] if older > 0 else words)
 
 
 def _score_row(picture: Picture, each: ReputationSnapshot) -> Row:
@@ -51,7 +56,7 @@ def _score_row(picture: Picture, each: ReputationSnapshot) -> Row:
             Cell("banned" if each.banned else "-", Tone.BAD if each.banned else Tone.DIM),
             number(each.violations, str(each.violations)),
             number(each.evidence, str(each.evidence), Tone.BAD if each.evidence else Tone.PLAIN),
-            Cell(moved_by(picture, each.validator), Tone.WARN),
+            Cell(moved_by(picture, each), Tone.WARN),
         ),
     )
 
@@ -190,7 +195,7 @@ def violation_detail(picture: Picture, key: str) -> Detail | None:
 def score_records(picture: Picture) -> dict[str, Record]:
     """Return the scores as they are exported."""
     return {
-        str(each.validator): recorded(each, moved_by=moved_by(picture, each.validator))
+        str(each.validator): recorded(each, moved_by=moved_by(picture, each))
         for each in picture.model.known.reputation or ()
     }
 
