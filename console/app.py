@@ -33,7 +33,7 @@ from console.player import TICK_MS, Player
 from console.recorder import Recorder
 from console.replay import Event, Recording
 from console.screens import log
-from console.sockets import Place, choices_of
+from console.sockets import ONE_NODE, ONE_RECORDED, Place, choices_of
 from console.table import GONE
 from console.units import moment, size
 from console.verdict import Verdict
@@ -362,7 +362,7 @@ class ConsoleApp(App[None]):
     def action_nodes(self) -> None:
         """Choose another node."""
         if self.player is not None or len(self.options.places) < 2:
-            self.tell("there is one node only; name several sockets, or a directory of them")
+            self.tell(ONE_NODE if self.player is None else ONE_RECORDED)
             return
         self._converse(self._pick)
 

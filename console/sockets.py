@@ -17,6 +17,8 @@ GENESIS_NAME: Final = "genesis.json"
 A_FILE: Final = "a regular file"
 PICKER_KEYS: Final = "123456789abcdefghijklmnoprstuvwxyz"
 SOCKETS_MAX: Final = len(PICKER_KEYS)
+ONE_NODE: Final = "there is one node only; name several sockets, or a directory of them"
+ONE_RECORDED: Final = "a recording is of one node: for another, replay its own recording"
 USUAL: Final = ("/run/cretonode", "/var/lib/cretonode")
 
 

@@ -50,6 +50,12 @@ async def test_a_recording_is_stepped_and_jumped_through(played: Played) -> None
 
 
 @on_recording(at=0)
+async def test_a_recording_has_no_other_node_to_choose(played: Played) -> None:
+    await played.press("N")
+    assert "a recording is of one node" in played.told()[-1]
+
+
+@on_recording(at=0)
 async def test_a_recording_plays_at_a_speed_and_stops_at_its_end(played: Played) -> None:
     player = played.app.player
     assert player is not None
