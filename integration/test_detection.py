@@ -226,6 +226,7 @@ async def restart(false: FalsePeer, node: NodeProcess) -> None:
     """A ban survives kill -9."""
     before = await trio.to_thread.run_sync(bans, node)
     node.kill()
+    false.lost.clear()
     node.start()
 
     def answers() -> bool:
@@ -234,7 +235,7 @@ async def restart(false: FalsePeer, node: NodeProcess) -> None:
         return False
 
     await until(answers)
-    assert false.id_of(2) not in false.connected
+    await false.wait_lost(2, "banned: ")  # each time it comes back, once its key is known
     assert violations(node)[Violation.EQUIVOCATION] >= 1
 
 
