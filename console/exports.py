@@ -29,7 +29,7 @@ def recorded(record: "DataclassInstance", **instead: Raw) -> dict[str, Raw]:
     for field in fields(record):
         value = getattr(record, field.name)
         if field.name in TIMES:
-            found[field.name.removesuffix("_ms")] = moment(value)
+            found[field.name.removesuffix("_ms")] = iso_time(value)
         elif isinstance(value, bytes):
             found[field.name] = value.hex()
         else:
@@ -37,7 +37,7 @@ def recorded(record: "DataclassInstance", **instead: Raw) -> dict[str, Raw]:
     return {**found, **instead}
 
 
-def moment(at_ms: int | None) -> str | None:
+def iso_time(at_ms: int | None) -> str | None:
     """Return a Unix time as `2026-03-01T12:00:00.000Z`."""
     if at_ms is None:
         return None

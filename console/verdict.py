@@ -10,12 +10,12 @@ from typing import Final
 from console.model import Model
 from console.units import duration, listed, listed_of, plural
 from cretonode.operator.protocol_topics import (
+    SILENT_MS,
     Phase,
     WatchedPeerSnapshot,
     WatchedStatusSnapshot,
 )
 
-SILENT_MS: Final = 1_000.0  # keep-alives come every 125 ms or sooner
 AGED_ADVICE: Final = "see whether its process runs, and what its log ends with"
 STALL_MS: Final = 5_000  # without finality while something waits (SPEC C10)
 SLOW_FACTOR: Final = 4  # times finality_timeout_ms: the oldest waits suspiciously long

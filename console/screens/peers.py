@@ -4,12 +4,12 @@ from typing import Final
 
 from rich.text import Text
 
-from console.exports import Record, moment, recorded
+from console.exports import Record, iso_time, recorded
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.units import count, duration, since, size
-from console.verdict import SILENT_MS, missing_since_ms
-from cretonode.operator.protocol_topics import WatchedPeerSnapshot
+from console.verdict import missing_since_ms
+from cretonode.operator.protocol_topics import SILENT_MS, WatchedPeerSnapshot
 
 LAG_WARN: Final = 64  # sequences; a peer says where it stands about once a second
 SCORE_WARN: Final = 0.7
@@ -166,7 +166,7 @@ def records(picture: Picture) -> dict[str, Record]:
     return {
         str(peer.index): recorded(
             peer,
-            missing_since=moment(missing_since_ms(picture.model, peer)),
+            missing_since=iso_time(missing_since_ms(picture.model, peer)),
             lag=lag_of(picture, peer),
             score=score_of(picture, peer.index),
         )

@@ -10,14 +10,13 @@ from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.series import sparkline
 from console.units import count, duration, size
-from cretonode.operator.protocol_topics import StorageSnapshot
+from cretonode.operator.protocol_topics import SYNCS_MIN, StorageSnapshot
 
 BAR: Final = 24
 SAMPLES_MIN: Final = 6  # of the free space, before anything is foretold
 FORECAST_MS_MAX: Final = 30 * 86_400_000
 FULL: Final = 0.9  # of the disk
 SYNC_SLOW_MS: Final = 50.0
-SYNCS_MIN: Final = 100  # before one in a hundred is more than the single slowest
 FIELDS: Final = {  # by the names of the measures
     "database": "disk_bytes",
     "vote journal": "journal_bytes",

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from cretonode.node.standstill import STALLED_TIMEOUTS
 from cretonode.operator.protocol_topics import (
+    SYNCS_MIN,
     AlertSnapshot,
     Phase,
     StorageSnapshot,
@@ -16,7 +17,6 @@ DISK_FREE_PERCENT: Final = 10
 DISK_FREE_PERCENT_ERROR: Final = 3
 DISK_SILENT_MS: Final = 5_000
 SYNC_MS: Final = 100.0  # a vote waits for a sync in each of two phases
-SYNCS_MIN: Final = 100  # before one in a hundred is more than the single slowest
 
 
 class Alert(NamedTuple):

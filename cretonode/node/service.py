@@ -42,11 +42,11 @@ from cretonode.node.links import Links
 from cretonode.node.progress import Progress
 from cretonode.node.standstill import standstill
 from cretonode.node.steering import outlook
+from cretonode.operator.protocol_topics import SILENT_MS
 from cretonode.storage.schema import Slot
 from cretonode.storage.store import Store
 
 READ_THREADS: Final = 4
-SILENT_MS: Final = 1_000  # keep-alives come eight times a second
 
 Answer = TypeVar("Answer")
 

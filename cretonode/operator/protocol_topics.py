@@ -6,6 +6,7 @@ in the order of the genesis list. Pure. Source: docs/operator-socket.md, section
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Final
 
 from cretonode.identifiers import (
     AuthorIndex,
@@ -17,6 +18,9 @@ from cretonode.identifiers import (
     View,
 )
 from cretonode.operator.protocol import PeerSnapshot, StatusSnapshot
+
+SILENT_MS: Final = 1_000.0  # who says nothing for longer is missing; keep-alives come each 125 ms
+SYNCS_MIN: Final = 100  # before one sync in a hundred is more than the single slowest
 
 
 class Mark(IntEnum):
