@@ -330,7 +330,7 @@ class ConsoleApp(App[None]):
 
     def action_export(self) -> None:
         """Write the table's rows into a file."""
-        self._converse(lambda: export(self))
+        self.converse(lambda: export(self))
 
     def action_picture(self) -> None:
         """Write the screen as an SVG picture."""
@@ -364,7 +364,7 @@ class ConsoleApp(App[None]):
         if self.player is not None or len(self.options.places) < 2:
             self.tell(ONE_NODE if self.player is None else ONE_RECORDED)
             return
-        self._converse(self._pick)
+        self.converse(self._pick)
 
     async def verdict_of_evidence(self, id_: str) -> tuple[bool | None, str]:
         """Return whether a piece of evidence proves what it says. Raises: RequestFailed."""
@@ -430,19 +430,19 @@ class ConsoleApp(App[None]):
             self.tell("put the cursor on a validator in Peers (3) or Reputation (4) first")
             return
         name = self.model.name_of(int(row.key))
-        self._converse(lambda: command(self, name))
+        self.converse(lambda: command(self, name))
 
     def action_log_level(self) -> None:
         """Change from which level on the node logs."""
-        self._converse(lambda: writing.log_level(self))
+        self.converse(lambda: writing.log_level(self))
 
     def action_step_down(self) -> None:
         """Let another validator lead."""
-        self._converse(lambda: writing.step_down(self))
+        self.converse(lambda: writing.step_down(self))
 
     def action_stop_node(self) -> None:
         """Stop the node."""
-        self._converse(lambda: writing.stop(self))
+        self.converse(lambda: writing.stop(self))
 
     def why_not_writing(self) -> str:
         """Return why nothing can be changed; empty when it can."""
@@ -466,7 +466,7 @@ class ConsoleApp(App[None]):
         if self.screen is over or (over is None and not isinstance(self.screen, Dialog)):
             self.push_screen(dialog)
 
-    def _converse(self, conversation: Callable[[], Coroutine[None, None, None]]) -> None:
+    def converse(self, conversation: Callable[[], Coroutine[None, None, None]]) -> None:
         """Begin what asks the operator or the node something, one at a time."""
         if self._conversation is None or self._conversation.is_finished:
             self._conversation = self.run_worker(conversation())

@@ -73,7 +73,7 @@ def open_vertex(
     """Show a vertex; `a` and `d` walk on from it."""
 
     def walk(*, descendants: bool) -> None:
-        app.run_worker(_walk(app, dialog, hash_, descendants=descendants), group="walk")
+        app.converse(lambda: _walk(app, dialog, hash_, descendants=descendants))
 
     actions = (
         ("a", "ancestors", lambda: walk(descendants=False)),
