@@ -47,6 +47,10 @@ def parse(arguments: Sequence[str]) -> Options:
     for key in SWITCHES:
         if given.get(key, "no") not in ("yes", "no"):
             raise ConfigError(f"{key} is {given[key]!r}; expected yes or no")
+    plays = [key for key in ("mutations", "disks") if given.get(key) == "yes"]
+    plays += ["twins"] if given.get("twins") else []
+    if len(plays) > 1:
+        raise ConfigError(f"{' and '.join(plays)} are plays of their own; expected one of them")
     parsed = {key: NUMBERS[key].parse(key, text) for key, text in given.items() if key in NUMBERS}
     numbers = {key: int(parsed.get(key, number.default)) for key, number in NUMBERS.items()}
     if "seed" in given and given.keys() & {"seeds", "first"}:

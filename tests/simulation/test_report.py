@@ -67,6 +67,7 @@ def test_planted_bugs_are_chosen_by_how_their_names_begin(
         (["mutations=true"], "mutations is 'true'; expected yes or no"),
         (["sedes=3"], "unknown: sedes; allowed: seeds, first, seed,"),
         (["1000"], "'1000' is no key=value"),
+        (["twins=yes", "mutations=yes"], "mutations and twins are plays of their own"),
         (["twins=2"], "twins is '2'; expected yes, or a case like 2:15,3,0,5"),
         (["twins=4:1"], "(0 to 3)"),
         (["twins=0:16"], "(0 to 15)"),
