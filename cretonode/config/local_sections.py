@@ -14,7 +14,7 @@ from cretonode.limits import TRANSACTION_BYTES_MAX
 
 MIB: Final = 1024 * 1024
 NO_BACKUP: Final = "scheduled backups are not built yet; none is made"
-ROCKSDB_ONLY: Final = 'expected "rocksdb": for now it is the only backend'
+ROCKSDB_ONLY: Final = 'expected "rocksdb", the only backend of this version'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class StorageSection:
             "The database library.",
             choices=("rocksdb",),
             answers={
-                "leveldb": f"{ROCKSDB_ONLY}, LevelDB is not built yet",
+                "leveldb": f"{ROCKSDB_ONLY}; LevelDB is not built yet",
                 "sled": f"{ROCKSDB_ONLY}; sled has no Python binding, and leveldb is what will "
                 "stand in for it",
             },

@@ -246,10 +246,11 @@ def test_a_list_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("backend", ["leveldb", "sled"])
-def test_another_backend_is_answered_with_rocksdb_only_for_now(backend: str) -> None:
+def test_another_backend_is_answered_with_the_only_one(backend: str) -> None:
     """SPEC S4, until the second backend is built."""
     (problem,) = problems(KEYS["storage.backend"], backend)
-    assert problem.startswith(f'storage.backend is "{backend}"; expected "rocksdb": for now')
+    expected = f'storage.backend is "{backend}"; expected "rocksdb", the only backend'
+    assert problem.startswith(expected)
     assert "leveldb" in problem.lower()
 
 
