@@ -25,9 +25,6 @@ from tests.console.pilots import (
     screen_text,
 )
 
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-SHOWN = re.compile(r"^[\d,.]+ ?(%|k|M|m?s|min|h|d|B|[KMGT]iB)$|[█#░]|^\d\d:\d\d:\d\d")
-
 
 @on_recording(at=0)
 async def test_a_recording_is_stepped_and_jumped_through(played: Played) -> None:

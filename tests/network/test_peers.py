@@ -1,3 +1,5 @@
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -119,7 +121,9 @@ async def test_swapped_certificates_are_named_and_the_rest_goes_on() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_peer_is_missing_since_it_was_there_last_and_not_since_the_last_try() -> None:
+@asynccontextmanager
+async def turned_away() -> AsyncGenerator[Peers]:
+    """Give one whose only peer does not know its key, and which tries again and again."""
     settings = PeerSettings(backoff_ms_first=1, backoff_ms_max=1, refused_ms=2)
     async with (
         opened(0) as zero,
@@ -128,27 +132,24 @@ async def test_a_peer_is_missing_since_it_was_there_last_and_not_since_the_last_
     ):
         peers = new_peers(zero, {IDS[1]: address_of(one)}, Record(), settings)
         nursery.start_soon(peers.run)
+        yield peers
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_is_missing_since_it_was_there_last_and_not_since_the_last_try() -> None:
+    async with turned_away() as peers:
         await until(lambda: peers.status()[0].failures >= 1)
         known_missing_s = trio.current_time()
         await until(lambda: peers.status()[0].failures >= 4)
         at_least_ms = (trio.current_time() - known_missing_s) * 1000
         assert peers.status()[0].state_ms >= at_least_ms
-        nursery.cancel_scope.cancel()
 
 
 async def test_an_unknown_key_is_logged_once_and_tried_seldom(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    settings = PeerSettings(backoff_ms_first=1, backoff_ms_max=1, refused_ms=2)
-    async with (
-        opened(0) as zero,
-        opened(1, authorize=lambda _: False) as one,
-        trio.open_nursery() as nursery,
-    ):
-        peers = new_peers(zero, {IDS[1]: address_of(one)}, Record(), settings)
-        nursery.start_soon(peers.run)
+    async with turned_away() as peers:
         await until(lambda: peers.status()[0].failures >= 4)
-        nursery.cancel_scope.cancel()
     assert "key_refused" in peers.status()[0].last_error
     assert capsys.readouterr().out.count("peer_refused") == 1
 
