@@ -184,6 +184,18 @@ def test_a_walk_is_the_nodes_own(tmp_path: Path) -> None:
     attached(tmp_path, test)
 
 
+def test_a_walk_is_asked_for_once_while_its_key_is_held_down(tmp_path: Path) -> None:
+    async def test(played: Played, node: ScriptedNode) -> None:
+        node.answers = {WALK: says(table_value(VertexSnapshot, examples.vertices_at(7)))}
+        await played.press("5", "v", "enter")
+        for _ in range(3):
+            played.app.screen.post_message(events.Key("d", "d"))
+        await played.until_text("as the node stores them")
+        assert len(node.requests) == 1
+
+    attached(tmp_path, test)
+
+
 def test_what_is_recorded_can_be_replayed(tmp_path: Path) -> None:
     file = tmp_path / "kept.creto"
 
