@@ -194,3 +194,7 @@ def _is_plain_terminal(environment: Mapping[str, str] = os.environ) -> bool:
 def main() -> None:
     """Run the command line."""
     command(prog_name="creto-console")
+
+
+if __name__ == "__main__":
+    main()

@@ -63,6 +63,8 @@ def places_of(
     exist yet, the console waits for them; in a directory a node.toml names the one of its node.
     Raises: BadPlace, also when something that is no socket is where one should be.
     """
+    if config is not None and sockets:
+        raise BadPlace("--socket and --config each name a node; expected one of them")
     if config is not None:
         place = _from_config(config, genesis)
         _check(place.socket)

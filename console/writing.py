@@ -23,10 +23,10 @@ TITLES: Final = {
 }
 DRY_RUN: Final = {"dry_run": True}
 FOR_EVER: Final = "ever"
-DURATIONS: Final = f"90s, 30min, 2h, 7d, or `{FOR_EVER}` until it is taken back"
+DURATIONS: Final = f"90s, 30m, 2h, 7d, or `{FOR_EVER}` until it is taken back"
 LASTS_MS_MAX: Final = 10 * 365 * 86_400_000  # the longest that a node takes
-_DURATION: Final = re.compile(r"(\d{1,6})\s*(s|min|h|d)", re.ASCII)
-_UNITS_MS: Final = {"s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION: Final = re.compile(r"(\d{1,6})\s*(s|m|min|h|d)", re.ASCII)
+_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class Owner(Protocol):
@@ -46,7 +46,7 @@ class Owner(Protocol):
 
 
 def duration_ms(text: str) -> int | None:
-    """Return the milliseconds of `90s`, `30min`, `2h`, `7d`; None when it is none of these."""
+    """Return the milliseconds of `90s`, `30m` (or `30min`), `2h`, `7d`; None: none of these."""
     found = _DURATION.fullmatch(text.strip())
     return None if found is None else int(found[1]) * _UNITS_MS[found[2]]
 

@@ -1,6 +1,5 @@
 """Commands about whom a node on this machine has banned: bans list, add, remove."""
 
-import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,11 +9,10 @@ from typing import Final, TypeVar
 import click
 
 from cretonode.cli.base import reported
+from cretonode.cli.local_socket import SOCKET_OPTION, attached
 from cretonode.cli.node_commands import CONFIG_OPTION
 from cretonode.cli.output import plain, print_json, print_table
-from cretonode.config.load import load
 from cretonode.errors import ConfigError, MalformedMessage
-from cretonode.operator.client import OperatorClient, connect
 from cretonode.operator.commands import TIME_MS_MAX
 from cretonode.operator.protocol import (
     BAN_ADD,
@@ -28,14 +26,11 @@ from cretonode.operator.protocol import (
 
 F = TypeVar("F", bound=Callable[..., object])
 
-SOCKET_OPTION: Final = click.option(
-    "--socket", "socket_path", type=click.Path(path_type=Path), help="The local socket."
-)
 JSON_OPTION: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 DRY_RUN_OPTION: Final = click.option(
     "--dry-run", is_flag=True, help="Say what would happen, and do nothing."
 )
-UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+UNITS_MS: Final = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @click.group()
@@ -104,7 +99,8 @@ def add(
 ) -> None:
     """Disconnect VALIDATOR, a name or an index, and let it connect no more.
 
-    Refused when the node could then not go on.
+    Refused when more than f validators would be banned then. It says how many are left and whether
+    finality goes on with them; --dry-run says it beforehand.
     """
     lasts_ms = None if lasts is None else milliseconds_of(lasts)
     with attached(config_path, socket_path) as client:
@@ -136,17 +132,9 @@ def remove(
     _print_effect(effect, as_json=as_json)
 
 
-def attached(config_path: Path | None, socket_path: Path | None) -> OperatorClient:
-    """Return a client of the node on this machine."""
-    if socket_path is None:
-        config = load(config_path, environment=os.environ, flags={})
-        socket_path = Path(config.node.operator_socket)
-    return connect(socket_path)
-
-
 def milliseconds_of(text: str) -> int:
     """Return a time like 90s, 30m, 1h or 2d. Raises: ConfigError."""
-    found = re.fullmatch(r"0*([0-9]{1,15})([smhd])", text, re.ASCII)
+    found = re.fullmatch(r"0*([0-9]{1,15})(s|m|min|h|d)", text, re.ASCII)
     if found is None:
         raise ConfigError(f"--for {text}: expected a time like 90s, 30m, 1h or 2d")
     lasts_ms = int(found[1]) * UNITS_MS[found[2]]

@@ -10,8 +10,9 @@ from typing import Final
 
 import click
 
-from cretonode.cli.ban_commands import JSON_OPTION, SOCKET_OPTION, attached
+from cretonode.cli.ban_commands import JSON_OPTION
 from cretonode.cli.base import EXIT_FAILED, reported
+from cretonode.cli.local_socket import SOCKET_OPTION, attached
 from cretonode.cli.node_commands import CONFIG_OPTION
 from cretonode.cli.output import plain, print_json, print_table
 from cretonode.cli.recover_files import read_applicable

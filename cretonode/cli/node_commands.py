@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from cretonode.cli.base import reported
+from cretonode.cli.local_socket import SOCKET_OPTION, attached
 from cretonode.cli.making import make_node
 from cretonode.cli.output import plain, print_json, print_table
 from cretonode.config.load import load
@@ -20,7 +21,6 @@ from cretonode.node.node import Addresses, run_node
 from cretonode.node.signals import own_signals
 from cretonode.observability.logs import configure
 from cretonode.observability.process import threads_at_work
-from cretonode.operator.client import connect
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger(__name__)
 
@@ -70,16 +70,12 @@ def start(config_path: Path | None, settings: Sequence[str], *, with_parent: boo
 
 @click.command()
 @CONFIG_OPTION
-@click.option("--socket", "socket_path", type=click.Path(path_type=Path), help="The local socket.")
+@SOCKET_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @reported
 def status(config_path: Path | None, socket_path: Path | None, *, as_json: bool) -> None:
     """Show where a node on this machine stands, over its local socket."""
-    path = socket_path
-    if path is None:
-        config = load(config_path, environment=os.environ, flags={})
-        path = Path(config.node.operator_socket)
-    with connect(path) as client:
+    with attached(config_path, socket_path) as client:
         stands, peers = client.status(), client.peers()
     if as_json:
         print_json({"status": plain(stands), "peers": [plain(peer) for peer in peers]})

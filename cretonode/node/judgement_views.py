@@ -88,8 +88,9 @@ class JudgementViews:
         names = list(self.judgement.names)
         if validator in names:
             return ValidatorIndex(names.index(validator))
-        if validator.isascii() and validator.isdigit() and int(validator[:4]) < len(names):
-            return ValidatorIndex(int(validator[:4]))
+        indices = [str(index) for index in range(len(names))]
+        if validator in indices:
+            return ValidatorIndex(indices.index(validator))
         raise ClientError(f"there is no validator {validator!r}; known are {', '.join(names)}")
 
 

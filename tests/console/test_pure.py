@@ -216,8 +216,9 @@ def test_the_banner_says_how_old_the_picture_is() -> None:
 
 @pytest.mark.parametrize(
     ("text", "ms"),
-    [("90s", 90_000), ("30 min", 1_800_000), ("2h", 7_200_000), ("7d", 604_800_000), ("0s", 0),
-     ("", None), ("h", None), ("1 week", None), ("-1h", None), ("1e9d", None)],
+    [("90s", 90_000), ("30m", 1_800_000), ("30 min", 1_800_000), ("2h", 7_200_000),
+     ("7d", 604_800_000), ("0s", 0), ("", None), ("h", None),
+     ("1 week", None), ("-1h", None), ("1e9d", None)],
 )  # fmt: skip
 def test_a_duration_is_a_number_and_a_unit(text: str, ms: int | None) -> None:
     assert duration_ms(text) == ms
@@ -314,6 +315,8 @@ def test_a_place_that_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[node")
     with pytest.raises(BadPlace, match="is no TOML"):
         places_of([], tmp_path / "bad.toml", None, {})
+    with pytest.raises(BadPlace, match="--socket and --config each name a node"):
+        places_of([tmp_path / "x.sock"], tmp_path / "bad.toml", None, {})
 
 
 @pytest.mark.parametrize("glyphs", [UNICODE, ASCII], ids=["unicode", "ascii"])

@@ -16,6 +16,7 @@ from cretonode.identifiers import NodeId, ValidatorIndex
 from cretonode.limits import EVIDENCE_PER_AUTHOR_MAX, VIOLATIONS_PER_AUTHOR_MAX
 from cretonode.node.bans import Bans, reputation_of
 from cretonode.node.clock import Clock
+from cretonode.node.judgement_views import JudgementViews
 from cretonode.storage.backend import DatabaseOptions
 from cretonode.storage.rocksdb import RocksBackend
 from cretonode.storage.schema import Family
@@ -232,3 +233,12 @@ async def test_the_own_key_elsewhere_bans_nobody(rows: Rows) -> None:
     mine.accuse(evidence(author=ME))
     assert doors.banned == {}
     assert len(mine.evidence[ME]) == 1
+
+
+def test_a_validator_is_named_by_its_name_or_its_very_index(rows: Rows) -> None:
+    """Who errs by a digit must not ban another one."""
+    judged = JudgementViews(bans(rows, SetClock())[0])
+    assert judged.index_of("two") == judged.index_of("2") == TWO
+    for wrong in ("4", "00012", "02", "10001", "-1", "2 ", "", "Two", "\u0662"):
+        with pytest.raises(ClientError, match=r"there is no validator .*zero, one, two, three"):
+            judged.index_of(wrong)
