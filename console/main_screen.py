@@ -188,7 +188,8 @@ class MainScreen(Screen[None]):
         wide = width >= NARROW
         words = self.app.mode_words(wide=wide)
         room = width - len(picture.verdict.margin) - len(words) - 2
-        title = next((t for t in _titles(self.app.model.hello) if len(t) <= room), "")
+        titles = _titles(self.app.model.hello)
+        title = next((t for t in titles if len(t) <= room), titles[-1])  # rather than the margin
         self.query_one("#second", Static).update(_second(picture, f"{title}{words}", width))
         words = self.app.banner_words()
         banner = self.query_one("#banner", Static)

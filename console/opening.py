@@ -1,5 +1,6 @@
 """What Enter opens: one row in full."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from console import vertex_dialogs
@@ -7,6 +8,7 @@ from console.dialogs import DetailDialog, EvidenceDialog
 from console.picture import Part
 from console.screens import dag, log
 from console.table import GONE
+from console.units import moment
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
@@ -27,4 +29,6 @@ def open_row(app: "ConsoleApp", part: Part, key: str) -> None:
     elif part.name in dag.VERTEX_PARTS:
         vertex_dialogs.open_vertex(app, bytes.fromhex(key), detail)
     else:
-        app.show(DetailDialog(detail, app.copy))
+        # It stands still while it is read.
+        title = f"{detail.title}, as of {moment(picture.now_ms)} UTC"
+        app.show(DetailDialog(replace(detail, title=title), app.copy))

@@ -49,7 +49,7 @@ class Verdict:
     reason: str
     margin: str = ""  # how much more may fail
     advice: str = ""  # what to do now
-    absent: tuple[str, ...] = field(default=())  # validators that cannot be reached
+    absent: tuple[str, ...] = field(default=())  # who cannot be reached; stale: could not be
     waits: str = ""  # for what and for whom, the same words on every screen
     missing: str = ""  # who is missing for how long, to be said where there is room
 
@@ -83,6 +83,7 @@ def aged(verdict: Verdict, why: str, advice: str = AGED_ADVICE) -> Verdict:
         standing=Standing.STALE,
         reason=f"{why}; before: {last}",
         advice=advice,
+        absent=verdict.absent,
         waits=f"when last heard: {verdict.waits}",
     )
 
@@ -258,7 +259,7 @@ def _some(needed: int, gone: list[str]) -> str:
 def _margin(status: WatchedStatusSnapshot, reachable: int) -> str:
     spare = reachable - status.quorum
     if spare < 0:
-        return f"{plural(-spare, 'validator')} short of a quorum"
+        return f"{-spare} short of a quorum"
     if spare == 0:
         return "none to spare: one more lost stops finality"
     return f"{spare} more may fail"

@@ -166,11 +166,13 @@ def _disk(picture: Picture, storage: StorageSnapshot | None) -> Text:
 def _who(picture: Picture, status: WatchedStatusSnapshot, width: int) -> list[Text]:
     """Every validator with its sign, as many to a line as fit."""
     absent = set(picture.verdict.absent)
+    # Of those who were heard nobody knows now.
+    heard = Tone.DIM if picture.verdict.standing is Standing.STALE else Tone.GOOD
     found: list[Text] = []
     line = labelled("Validators")
     for validator in picture.model.validators:
         gone = validator.name in absent
-        tone = Tone.BAD if gone else Tone.GOOD
+        tone = Tone.BAD if gone else heard
         item = Text.assemble(picture.sign(tone), f" {validator.name}")
         if gone:
             item.stylize(picture.styled(Tone.BAD))

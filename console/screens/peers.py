@@ -8,7 +8,7 @@ from console.exports import Record, iso_time, recorded
 from console.picture import Detail, Part, Picture, Plan, columns, number
 from console.rows import Cell, Row, Tone
 from console.units import count, duration, since, size
-from console.verdict import missing_since_ms
+from console.verdict import Standing, missing_since_ms
 from cretonode.operator.protocol_topics import SILENT_MS, WatchedPeerSnapshot
 
 LAG_WARN: Final = 64  # sequences; a peer says where it stands about once a second
@@ -25,10 +25,11 @@ def lines(picture: Picture, _: int) -> list[Text]:
     if status is None:
         return []
     absent = picture.verdict.absent
-    text = Text(
-        f"{status.validators - len(absent)} of {status.validators} reachable, ", no_wrap=True
-    )
-    text.append(f"quorum {status.quorum}: {picture.verdict.margin}")
+    here = f"{status.validators - len(absent)} of {status.validators}"
+    words = f"{here} reachable, quorum {status.quorum}: {picture.verdict.margin}"
+    if picture.verdict.standing is Standing.STALE:
+        words = f"when last heard: {here} reachable, quorum {status.quorum}"
+    text = Text(words, no_wrap=True)
     gone = [p for p in picture.model.known.peers or () if p.name in absent]
     found = [text]
     for peer in gone[:GONE_SHOWN]:
@@ -151,7 +152,7 @@ def detail(picture: Picture, key: str) -> Detail | None:
             ("last heard", f"{duration(peer.silence_ms)} ago" if peer.connected else "-"),
             ("view", "-" if peer.view is None else f"{peer.view} by its own word"),
             ("final", "-" if peer.final is None else f"{peer.final:,} by its own word"),
-            ("lag", "-" if lag is None else f"{lag:,} sequences"),
+            ("lag", "-" if lag is None else f"{lag:,} sequence{'' if lag == 1 else 's'}"),
             ("to be sent", size(peer.backlog_bytes)),
             ("not taken up", size(peer.inbound_bytes)),
             ("score", "-" if score is None else f"{score:.3f}"),

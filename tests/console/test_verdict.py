@@ -10,6 +10,8 @@ from console.look import PALETTES, UNICODE, Look
 from console.main_screen import PLANS
 from console.model import Model
 from console.picture import Picture
+from console.screens.overview import OVERVIEW
+from console.screens.peers import PEERS
 from console.screens.storage import slow_syncs
 from console.verdict import STALL_MS, Standing, aged, verdict_of
 from cretonode.operator.protocol_deltas import Changes
@@ -225,6 +227,17 @@ def test_every_screen_of_a_stalled_idle_node_says_the_same() -> None:
 def test_what_was_waited_for_before_the_silence_is_no_news() -> None:
     late = aged(verdict_of(model(), NOW_MS), "this node says nothing for 12 s")
     assert late.waits.startswith("when last heard: waits for")
+
+
+def test_who_was_missing_before_the_silence_is_not_shown_as_reachable() -> None:
+    picture = pictured(model(peers=without(3)))
+    late = replace(picture, verdict=aged(picture.verdict, "this node says nothing for 12 s"))
+    assert PEERS.lines(late, 200)[0].plain == "when last heard: 3 of 4 reachable, quorum 3"
+    (who,) = [line.plain for line in OVERVIEW.lines(late, 200) if "Validators" in line.plain]
+    glyphs = late.look.glyphs
+    assert f"{glyphs.bad} node3" in who
+    assert f"{glyphs.none} node1" in who
+    assert glyphs.good not in who.split("node3")[0].split("Validators")[1]
 
 
 def test_something_that_waits_while_others_become_final_is_no_stall() -> None:
