@@ -56,6 +56,7 @@ class CatchUp:
     failures: int = 0  # lies and timeouts, since the start
     _asked: Asked | None = None
     _top: tuple[SequenceNumber, VertexHash] | None = None  # of the newest range taken
+    _is_unnamed: bool = False  # what that range ordered: nothing above it can be checked
     _handed_on_ms: int = 0  # when the last certified vertex came
 
     def __post_init__(self) -> None:
@@ -143,7 +144,7 @@ class CatchUp:
             if not self.bodies and not self._is_proven():
                 leader = state.committee.leader_of(highest.view)
                 self.intake.want(highest.anchor, leader, certain=True)
-        elif following <= highest.sequence and self._has_room(following):
+        elif following <= highest.sequence and self._has_room(following) and not self._is_unnamed:
             self._ask(following)
 
     def next_deadline_ms(self) -> int:
@@ -170,7 +171,7 @@ class CatchUp:
 
     def _begin_again(self) -> None:
         """Forget what was certified and is not final: a vertex of it got lost on the way."""
-        self._top = None
+        self._top, self._is_unnamed = None, False
         self.checkpoints.expected.clear()
         self.execution.proven.clear()
         self.intake.certified.clear()
@@ -178,7 +179,7 @@ class CatchUp:
     def _following(self) -> SequenceNumber:
         """Return the first sequence that no range taken covers."""
         if self._top is not None and self._top[0] <= self.state.final:
-            self._top = None
+            self._top, self._is_unnamed = None, False
         return SequenceNumber((self._top[0] if self._top else self.state.final) + 1)
 
     def _has_room(self, following: SequenceNumber) -> bool:
@@ -239,8 +240,9 @@ class CatchUp:
             self._top = (found.last, top) if found.last > state.final else None
         else:
             # One sequence ordered more than an answer may hold: it is fetched vertex by vertex.
+            # Until it is final, an honest answer about the next would name what nobody knows.
             self.intake.want(found.anchors[0][1], asked.peer, certain=True)
-            self._top = found.anchors[0]
+            self._top, self._is_unnamed = found.anchors[0], True
         self.bodies.advance()
 
     def _fail(self, reason: Reason | None) -> None:

@@ -139,13 +139,15 @@ class Network:
 class PacedNetwork:
     """Peers that answer one request after the other, each after a while, while the chain grows.
 
-    `lying` peers cut ranges and send no vertices; `silent` ones answer nothing.
+    `lying` peers cut ranges and send no vertices; `silent` ones answer nothing. The headers of a
+    sequence of `large` fit into no answer.
     """
 
     tested: Driven
     head: int
     silent: set[int] = field(default_factory=set)
     lying: set[int] = field(default_factory=set)
+    large: set[int] = field(default_factory=set)
     answer_ms: int = 40
     growth_ms: int = 100  # from one sequence to the next
     asked: list[tuple[int, FetchSlots | FetchVertices]] = field(default_factory=list)
@@ -198,8 +200,13 @@ class PacedNetwork:
                 if peer not in self.lying:
                     effects += self.tested.hear(*(BODIES[h] for h in message.hashes), sender=peer)
                 continue
-            answer = headers(message.first, min(message.count, self.head - message.first + 1))
+            answer = self._headers(message.first, message.count)
             if peer in self.lying:
                 answer = replace(answer, headers=answer.headers[1:])
             effects += self.tested.hear(answer, sender=peer)
         return effects
+
+    def _headers(self, first: int, count: int) -> SlotHeaders:
+        end = min(first + count, self.head + 1)
+        cut = min((large for large in self.large if first <= large < end), default=end)
+        return headers(first, cut - first, extra=min(end - cut, 1))

@@ -2,12 +2,24 @@
 
 from dataclasses import replace
 
+import pytest
+
 from cretonode.core.effects import Effect, Finalize, Refuse, Say, Serve, Stable
 from cretonode.core.events import PeerConnected
 from cretonode.core.messages import FetchSlots, FetchVertices, VertexMessage
 from cretonode.identifiers import SequenceNumber, ValidatorIndex
 from cretonode.limits import BEHIND_SEQUENCES, FETCH_SLOTS_MAX, HEADERS_AHEAD_MAX
-from tests.core.catching_up import CHAIN, Network, behind, fetches, finals, headers, requests
+from tests.core.catching_up import (
+    CHAIN,
+    Network,
+    PacedNetwork,
+    behind,
+    fetches,
+    finals,
+    headers,
+    refusals,
+    requests,
+)
 from tests.core.replicas import (
     TIMING,
     batch_of,
@@ -155,6 +167,28 @@ def test_nobody_sends_votes_to_who_is_far_behind() -> None:
 
 
 # --- bounds
+
+
+def test_nothing_is_asked_beyond_a_sequence_whose_headers_fit_no_answer() -> None:
+    """Its vertices are named by nobody: an honest answer would seem to leave them out."""
+    tested, _ = behind(2, gap=100)
+    effects = tested.hear(headers(1, 0, extra=5), sender=2)
+    assert requests(effects) == []
+    (fetch,) = sent(effects + tested.wait(TIMING.fetch_delay_ms), FetchVertices)
+    assert fetch.hashes == (named(CHAIN[0][-1]),)
+    effects = tested.hear(*CHAIN[0])
+    assert finals(effects) == [1]
+    assert requests(effects) == [(2, 2, FETCH_SLOTS_MAX)]
+
+
+@pytest.mark.parametrize("large", [{1}, {1, 2}, {64, 65, 120}, {40, 80, 120, 160, 199}])
+def test_whoever_serves_large_sequences_is_not_accused(large: set[int]) -> None:
+    """What an honest peer may not be accused of: SPEC B1."""
+    tested, effects = behind(0, 2, 3, gap=200)
+    network = PacedNetwork(tested, head=200, large=large)
+    network.play(effects, ms=10_000)
+    assert refusals(tested.everything) == []
+    assert tested.replica.state.final > 200
 
 
 def test_headers_are_not_asked_for_without_end() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from cretonode.core import amnesia, certificate, replica
+from cretonode.core.catch_up import Asked, CatchUp
 from cretonode.core.committee import Committee
 from cretonode.core.dedup import Dedup
 from cretonode.core.effects import Persist, Say
@@ -29,6 +30,7 @@ from cretonode.core.messages import (
 )
 from cretonode.core.ordering import Ordering
 from cretonode.core.proposer import Proposer
+from cretonode.core.ranges import CertifiedRange
 from cretonode.core.records import BaseAdopted, Promises, Record, SaidNewView
 from cretonode.core.slots import Slot
 from cretonode.core.statements import Claim, claims_of
@@ -237,6 +239,17 @@ def batch_kept() -> Planted:
     return all_of(patch.object(Proposer, "advance", sit))
 
 
+def asked_above_unnamed() -> Planted:
+    """Ranges are asked for above a sequence whose vertices no answer has named."""
+    take = CatchUp._take
+
+    def forget(self: CatchUp, asked: Asked, found: CertifiedRange) -> None:
+        take(self, asked, found)
+        self._is_unnamed = False
+
+    return all_of(patch.object(CatchUp, "_take", forget))
+
+
 # --- vertices and transactions
 
 
@@ -398,4 +411,5 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "base lost": Mutation(base_lost, (0,), "base to one"),
     "window after loss": Mutation(window_after_loss_shut, (3,)),
     "leader keeps batch": Mutation(batch_kept, (4,)),
+    "asked above unnamed": Mutation(asked_above_unnamed, (0,), "lies in ranges"),
 }

@@ -18,6 +18,7 @@ from cretonode.core.effects import (
     Halt,
     Lookup,
     Persist,
+    Reason,
     Refuse,
     Rejoined,
     Say,
@@ -365,6 +366,9 @@ class World(Network):
                 mark("journal lost: rejoined")
             case Refuse(peer, reason):
                 self.note(f"{node.name} refuses {reason.name} from {peer}")
+                is_honest = all(other.honest for other in self.nodes if other.me == peer)
+                if node.honest and is_honest and reason is Reason.INVALID_RANGE:
+                    raise Violation(f"{node.name} holds the honest {peer} to lie in ranges")
                 if node.honest:
                     mark(f"refused: {reason.name}")
             case Finalize(sequence=sequence, anchor=anchor):
