@@ -95,4 +95,6 @@ def test_a_sequence_too_large_for_an_answer_is_fetched_vertex_by_vertex() -> Non
     assert [hashes for _, hashes in asked] == [(named(CHAIN[0][-1]),)]
     network = Network(tested)
     network.play([Send(ValidatorIndex(0), FetchVertices(hashes=asked[0][1]))])
-    assert finals(network.play(tested.wait(TIMING.fetch_delay_ms))) == [1]
+    # And what lies above it comes by ranges again.
+    assert finals(network.play(tested.wait(TIMING.fetch_delay_ms))) == list(range(1, 101))
+    assert refusals(tested.everything) == []
